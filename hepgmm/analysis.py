@@ -1,0 +1,392 @@
+"""The whole analysis as stages: collisions, mixtures, overlay, classifiers, figures of merit."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from hepgmm.cache import cache_folder, code_fingerprint, digest, usable_cores
+from hepgmm.io_utils import atomic_write
+from hepgmm.presets import load_preset
+from hepgmm.stages import CURES, STAGES
+
+__all__ = ["Analysis"]
+
+
+class Analysis:
+    """One run of the whole analysis, stage by stage, each computed once and kept in the cache.
+
+    A stage is computed when it is asked for and not in the cache yet. Its key is made of the
+    parameters that it reads, the code that computes it and the keys of the stages before it: a
+    changed parameter or statement recomputes what depends on it and nothing else.
+
+    Parameters
+    ----------
+    preset
+        ``quick``, ``standard``, ``paper`` or the path of a YAML file.
+    seed
+        Replaces the preset's seed.
+    data, mixture, overlay, training
+        Single keys of the preset to change, e.g. ``overlay={"mu": 140}``.
+    cache
+        Folder of the cache; :func:`hepgmm.cache.cache_folder` when not given.
+    workers
+        Worker processes; all cores that this process may use when not given. They change the
+        speed, never the outcome.
+    progress
+        Show which stage is computed, and its progress bar.
+
+    Attributes
+    ----------
+    parameters : dict
+        The checked parameters, by group.
+    name : str
+        The preset's name, with a digest of the parameters behind it when some were changed.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the preset does not exist, or a key or value in it is not allowed.
+
+    Examples
+    --------
+    >>> analysis = Analysis("quick", overlay={"mu": 140})
+    >>> analysis.parameters["overlay"]["mu"]
+    140.0
+    """
+
+    def __init__(
+        self,
+        preset="quick",
+        *,
+        seed: int | None = None,
+        data: dict | None = None,
+        mixture: dict | None = None,
+        overlay: dict | None = None,
+        training: dict | None = None,
+        cache: str | os.PathLike | None = None,
+        workers: int | None = None,
+        progress: bool = True,
+    ):
+        self.parameters = load_preset(
+            preset, seed=seed, data=data, mixture=mixture, overlay=overlay, training=training
+        )
+        changed = self.parameters != load_preset(preset)
+        self.name = self.parameters["preset"] + (f"-{digest(self.parameters)}" if changed else "")
+        self.cache = Path(cache) if cache else cache_folder()
+        self.workers = workers or usable_cores()
+        self.progress = progress
+        self._kept: dict[Path, Any] = {}
+        self._nested = 0.0  # seconds spent in the stages that the running one asked for
+
+    @property
+    def label(self) -> str:
+        """What figures say of their origin: ``"quick preset"``."""
+        name = self.parameters["preset"]
+        return f"{name} preset" + (", modified" if self.name != name else "")
+
+    # The cache ------------------------------------------------------------------------------
+
+    def key(self, stage: str) -> str:
+        """Digest of everything that decides the outcome of ``stage``."""
+        entry = STAGES[stage]
+        code = {name: code_fingerprint(name) for name in entry.code}
+        needs = [self.key(name) for name in entry.needs]
+        return digest([stage, self.parameters["seed"], entry.inputs(self.parameters), code, needs])
+
+    def path(self, stage: str, variant: str = "") -> Path:
+        """Where the cache keeps ``stage``; ``variant`` tells apart the masses of ``llp``."""
+        return self.cache / f"{stage}{variant}-{self.key(stage)}{STAGES[stage].suffix}"
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage in the cache took [s], without the stages that it needed."""
+        masses = [f"-{mass:g}" for mass in self.parameters["data"]["llp_masses"]]
+        names = [(s, v) for s in STAGES for v in (masses if s == "llp" else [""])]
+        records = {s + v: self.path(s, v).with_suffix(".seconds") for s, v in names}
+        return {name: float(file.read_text()) for name, file in records.items() if file.is_file()}
+
+    def _seed(self, stage):
+        mixed = np.random.SeedSequence([self.parameters["seed"], zlib.crc32(stage.encode())])
+        return int(mixed.generate_state(1)[0])
+
+    def _get(self, stage, make, load, variant=""):
+        """Load a stage; ``make(path)`` it first when the cache has none."""
+        path = self.path(stage, variant)
+        if path in self._kept:
+            return self._kept[path]
+        if not path.exists():
+            if self.progress:
+                print(f"computing {stage}{variant} ({self.label})", file=sys.stderr, flush=True)
+            start, outer, self._nested = time.perf_counter(), self._nested, 0.0
+            make(path)
+            elapsed = time.perf_counter() - start
+            with atomic_write(path.with_suffix(".seconds")) as temporary:
+                temporary.write_text(f"{elapsed - self._nested:.2f}")
+            self._nested = outer + elapsed
+        self._kept[path] = load(path)
+        return self._kept[path]
+
+    # Collisions -----------------------------------------------------------------------------
+
+    def minbias(self):
+        """The min-bias events that the mixture learns from (awkward array of tracks)."""
+        return self._events("minbias", "minbias", self.parameters["data"]["n_minbias"])
+
+    def minbias_test(self):
+        """As many fresh min-bias events as synthetic ones, which no fit has seen."""
+        n_events = self.parameters["mixture"]["synthetic_events"]
+        return self._events("minbias-test", "minbias", n_events)
+
+    def qcd(self):
+        """The QCD jet events: the background (awkward array of tracks)."""
+        data = self.parameters["data"]
+        return self._events("qcd", "qcd", data["n_qcd"], pt_hat_min=data["pt_hat_min"])
+
+    def llp(self, mass: float):
+        """The displaced neutralino events: the signal (awkward array of tracks).
+
+        Parameters
+        ----------
+        mass
+            Neutralino mass [GeV], one of ``parameters["data"]["llp_masses"]``.
+        """
+        data = self.parameters["data"]
+        if mass not in data["llp_masses"]:
+            raise ValueError(f"mass: {mass} GeV is not in data.llp_masses {data['llp_masses']}")
+        options = {"mass": float(mass), "ctau": data["ctau"]}
+        return self._events("llp", "llp", data["n_llp_per_mass"], f"-{mass:g}", **options)
+
+    def _events(self, stage, process, n_events, variant="", **options):
+        from hepgmm.collide import generate
+        from hepgmm.tracks import load_tracks
+
+        def make(path):
+            generate(
+                process,
+                n_events,
+                seed=self._seed(stage + variant),
+                workers=self.workers,
+                path=path,
+                progress=self.progress,
+                **options,
+            )
+
+        return self._get(stage, make, load_tracks, variant)
+
+    # Pileup ---------------------------------------------------------------------------------
+
+    def hgmm(self, cure: str | None = None):
+        """The fitted :class:`~hepgmm.HierarchicalGMM`.
+
+        Parameters
+        ----------
+        cure
+            None for the paper's plain model, ``"clipped"`` for synthetic eigenvalues raised to
+            ``mixture.clip_eigenvalues``, ``"scaled"`` for the same after the features were
+            scaled to zero mean and unit variance before the event fits.
+        """
+        from hepgmm.pileup.hierarchical import HierarchicalGMM
+
+        if cure not in CURES:
+            raise ValueError(f"cure: {cure!r} is not one of {', '.join(map(repr, CURES))}")
+        stage = "hgmm-scaled" if cure == "scaled" else "hgmm"
+        options = self.parameters["mixture"]
+
+        def make(path):
+            model = HierarchicalGMM(
+                n_components=range(1, options["max_event_components"] + 1),
+                max_components=range(1, options["high_level_max"] + 1, options["high_level_step"]),
+                n_init=options["n_init"],
+                covariance_floor=options["covariance_floor"],
+                scale_features=cure == "scaled",
+                workers=self.workers,
+                seed=self._seed(stage),
+            )
+            model.fit(self.minbias(), progress=self.progress).save(path)
+
+        model = self._get(stage, make, HierarchicalGMM.load)
+        if cure is None:
+            return model
+        cured = HierarchicalGMM.load(self.path(stage))
+        return cured.set_params(clip_eigenvalues=options["clip_eigenvalues"])
+
+    def synthetic(self, cure: str | None = None):
+        """Events drawn from :meth:`hgmm`, ``mixture.synthetic_events`` of them."""
+        from hepgmm.tracks import load_tracks, save_tracks
+
+        stage = f"synthetic-{cure}" if cure else "synthetic"
+        n_events = self.parameters["mixture"]["synthetic_events"]
+
+        def make(path):
+            save_tracks(path, self.hgmm(cure).sample(n_events, seed=self._seed("synthetic")))
+
+        return self._get(stage, make, load_tracks)
+
+    def speckles(self, cure: str | None = None) -> dict[str, Any]:
+        """The figures of :func:`hepgmm.pileup.speckles.diagnose` for one cure."""
+        from hepgmm.pileup.speckles import diagnose
+
+        n_events = self.parameters["mixture"]["synthetic_events"]
+        return diagnose(self.hgmm(cure), n_events=n_events, seed=self._seed("speckles"))
+
+    # Classifiers ----------------------------------------------------------------------------
+
+    def datasets(self):
+        """Hard events with pileup, selected and padded: ``train``, ``validation`` and ``test``.
+
+        Returns
+        -------
+        dict of str to hepgmm.classify.Sample
+            ``X`` float32 (n, max_tracks, 5), ``mask`` bool (n, max_tracks), ``y`` (1 = signal)
+            and ``mass`` [GeV] (0 for the background).
+        """
+        from hepgmm.datasets import load_samples, make_samples, save_samples
+
+        def make(path):
+            masses = self.parameters["data"]["llp_masses"]
+            hard = {0.0: self.qcd(), **{mass: self.llp(mass) for mass in masses}}
+            choice = self.parameters["overlay"]["pileup"]
+            pileup = self.minbias() if choice == "real" else self.hgmm(choice[5:] or None)
+            samples = make_samples(
+                hard,
+                pileup,
+                options=self.parameters["overlay"],
+                test_fraction=self.parameters["training"]["test_fraction"],
+                validation_fraction=self.parameters["training"]["validation_fraction"],
+                seed=self._seed("datasets"),
+                progress=self.progress,
+            )
+            save_samples(path, samples)
+
+        return self._get("datasets", make, load_samples)
+
+    def trained(self, name: str):
+        """The trained ``"mlp"`` or ``"transformer"``; an interrupted training is resumed.
+
+        Returns
+        -------
+        hepgmm.classify.TrainingResult
+            ``model`` at its best epoch, ``history`` and ``best_epoch``.
+        """
+        from hepgmm.classify import MLP, Transformer, save_model, train
+
+        if name not in ("mlp", "transformer"):
+            raise ValueError(f"name: {name!r} is not 'mlp' or 'transformer'")
+        options = self.parameters["training"]
+        seed = self._seed(name)
+
+        def run(path):
+            samples = self.datasets()
+            if name == "mlp":
+                model = MLP(features=options["features"], seed=seed)
+            else:
+                model = Transformer(
+                    features=options["features"], feedforward=options["feedforward"], seed=seed
+                )
+            return train(
+                model,
+                samples["train"],
+                samples["validation"],
+                epochs=options[f"epochs_{name}"],
+                batch_size=options["batch_size"],
+                learning_rate=options["learning_rate"],
+                schedule=options["schedule"],
+                seed=seed,
+                directory=path.with_suffix(""),
+                progress=self.progress,
+            )
+
+        # A finished training is read back from its folder, with its history.
+        return self._get(name, lambda path: save_model(path, run(path).model), run)
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Probability of being signal for every test event, by classifier.
+
+        Returns
+        -------
+        dict of str to array
+            ``mlp``, ``transformer`` and ``trees`` (boosted trees on event summaries, trained on
+            the same events as the networks).
+        """
+        from hepgmm.classify import fit_trees, predict
+
+        def make(path):
+            samples = self.datasets()
+            train, test = samples["train"], samples["test"]
+            scores = {
+                name: predict(self.trained(name).model, test.X, test.mask)
+                for name in ("mlp", "transformer")
+            }
+            trees = fit_trees(train, seed=self._seed("trees"))
+            scores["trees"] = trees.predict(test.X, test.mask)
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **scores)
+
+        return self._get("scores", make, _load_arrays)
+
+    # Figures of merit -----------------------------------------------------------------------
+
+    def results(self) -> dict[str, Any]:
+        """Every figure of merit of the run, also written to ``results/<name>.json``.
+
+        The ROC curves go to ``results/<name>_roc.svg`` beside it.
+
+        Returns
+        -------
+        dict
+            ``preset``, ``seed``, ``parameters``, ``versions``, ``machine``, ``seconds`` by
+            stage, ``events`` by sample, ``mixture``, ``classifiers``, ``differences`` and
+            ``single_cut``; every measured figure is ``{"value": …, "error": …}``.
+        """
+        from hepgmm.merit import classifier_figures, environment, single_cut_figures
+        from hepgmm.report import results_folder
+
+        signal = ak.concatenate([self.llp(m) for m in self.parameters["data"]["llp_masses"]])
+        cuts = {key: self.parameters["overlay"][key] for key in ("pt_min", "abs_eta_max")}
+        seed = self._seed("bootstrap")
+        samples, scores = self.datasets(), self.scores()
+        results = {
+            "preset": self.name,
+            "seed": self.parameters["seed"],
+            "parameters": self.parameters,
+            **environment(),
+            "seconds": self.seconds(),
+            "events": {name: len(sample) for name, sample in samples.items()},
+            "mixture": {
+                **self.hgmm().report_,
+                "speckles": {cure or "plain": self.speckles(cure) for cure in CURES},
+            },
+            **classifier_figures(scores, samples["test"], seed=seed),
+            "single_cut": single_cut_figures(self.qcd(), signal, cuts=cuts, seed=seed),
+        }
+        with atomic_write(results_folder() / f"{self.name}.json") as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        self._draw_roc(results_folder() / f"{self.name}_roc.svg", scores, samples["test"].y, seed)
+        return results
+
+    def _draw_roc(self, path, scores, labels, seed):
+        from matplotlib import pyplot
+
+        from hepgmm.plots import use_style
+        from hepgmm.plots.classifiers import roc_curves
+
+        overlay = self.parameters["overlay"]
+        title = f"{self.label}, μ = {overlay['mu']:g}, dz from {overlay['dz_reference']}"
+        with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
+            use_style()
+            figure = roc_curves(scores, labels, title=title, seed=seed)
+            figure.savefig(temporary, metadata={"Date": None})
+            pyplot.close(figure)
+
+
+def _load_arrays(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -1,0 +1,85 @@
+"""Where computed stages are kept, and the digests that name them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+__all__ = ["cache_folder", "code_fingerprint", "digest", "project_root", "usable_cores"]
+
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits that name a JSON-like value.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def code_fingerprint(name: str) -> str:
+    """Digest of the code of a module or subpackage of ``hepgmm``, blind to comments and docstrings.
+
+    Parameters
+    ----------
+    name
+        ``"tracks"`` or ``"mixture"``.
+
+    Returns
+    -------
+    str
+        Changes when a statement of the code changes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``hepgmm`` has no such module.
+    """
+    base = Path(__file__).resolve().parent / name
+    files = sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
+    trees = []
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node):
+                node.body = node.body[1:]
+        trees.append(ast.dump(tree))
+    return digest(trees)
+
+
+def project_root() -> Path | None:
+    """The checkout that the package is imported from, or None for an installed wheel."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "params").is_dir() and (root / "pyproject.toml").is_file() else None
+
+
+def cache_folder() -> Path:
+    """Where stages are kept: ``$HEPGMM_CACHE``, else ``_cache/`` of the checkout or of the user.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder; it need not exist yet.
+    """
+    if os.environ.get("HEPGMM_CACHE"):
+        return Path(os.environ["HEPGMM_CACHE"])
+    root = project_root()
+    return root / "_cache" if root else Path.home() / ".cache" / "hepgmm"
+
+
+def usable_cores() -> int:
+    """How many cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

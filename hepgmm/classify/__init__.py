@@ -1,0 +1,38 @@
+"""Signal against background from the tracks of an event: features, models, training, metrics."""
+
+from importlib import import_module
+
+# Each name is imported on first use: metrics and trees work without torch and Lightning.
+_HOME = {
+    "BoostedTrees": "trees",
+    "MLP": "models",
+    "SUMMARY_NAMES": "trees",
+    "Sample": "samples",
+    "TrackFeatures": "features",
+    "TrainingResult": "training",
+    "Transformer": "models",
+    "auc": "metrics",
+    "auc_difference": "metrics",
+    "best_cut": "metrics",
+    "evaluate": "metrics",
+    "event_summaries": "trees",
+    "fit_trees": "trees",
+    "load_model": "storage",
+    "predict": "models",
+    "roc_curve": "metrics",
+    "save_model": "storage",
+    "single_cut_accuracy": "metrics",
+    "train": "training",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(import_module(f"hepgmm.classify.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'hepgmm.classify' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,136 @@
+"""From track parameters to the five numbers a network sees, one readable table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+__all__ = ["TRANSFORMS", "TrackFeatures", "Transform"]
+
+# A track below a millionth of the event's pT is beyond any selection; the floor keeps log finite.
+_PT_FLOOR = 1e-6
+
+
+class Transform(NamedTuple):
+    """One column of the network's input: its formula, how to compute it and how to undo it."""
+
+    formula: str
+    forward: Callable
+    inverse: Callable
+
+
+def _plain(name):
+    return Transform(name, lambda x: x, lambda x: x)
+
+
+def _over(scale, formula):
+    return Transform(formula, lambda x: x / scale, lambda x: x * scale)
+
+
+def _asinh(scale, formula):
+    return Transform(formula, lambda x: torch.asinh(x / scale), lambda x: scale * torch.sinh(x))
+
+
+_RAW = (
+    _plain("pT / Σ pT"),
+    _plain("η"),
+    _plain("φ [rad]"),
+    _plain("d0 [mm]"),
+    _plain("dz [mm]"),
+)
+
+TRANSFORMS = {
+    "raw": _RAW,
+    "scaled": _RAW,
+    "asinh": (
+        Transform("log(pT / Σ pT)", lambda x: x.clamp_min(_PT_FLOOR).log(), torch.exp),
+        _over(2.0, "η / 2"),
+        _over(torch.pi, "φ / π"),
+        _asinh(0.1, "asinh(d0 / 0.1 mm)"),
+        _asinh(50.0, "asinh(dz / 50 mm)"),
+    ),
+}
+"""The transforms of (pT, η, φ, d0, dz) in each kind of features, in this order."""
+
+
+class TrackFeatures(nn.Module):
+    """Transform tracks into network inputs; a model owns one, so that a saved model carries it.
+
+    ========  =====================================================================
+    kind      the five inputs
+    ========  =====================================================================
+    "raw"     pT/ΣpT, η, φ [rad], d0 [mm], dz [mm]
+    "scaled"  the same with zero mean and unit variance over the training tracks
+    "asinh"   log(pT/ΣpT), η/2, φ/π, asinh(d0/0.1 mm), asinh(dz/50 mm)
+    ========  =====================================================================
+
+    Padding becomes 0 whatever it held.
+
+    Parameters
+    ----------
+    kind : {"raw", "scaled", "asinh"}
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+
+    Examples
+    --------
+    >>> features = TrackFeatures("asinh")
+    >>> track = torch.tensor([[[1.0, 2.0, 0.0, 0.0, 0.0]]])
+    >>> features(track, torch.tensor([[True]])).tolist()
+    [[[0.0, 1.0, 0.0, 0.0, 0.0]]]
+    """
+
+    def __init__(self, kind="asinh"):
+        super().__init__()
+        if kind not in TRANSFORMS:
+            raise ValueError(f"features={kind!r} is unknown; choose one of {', '.join(TRANSFORMS)}")
+        self.kind = kind
+        self.register_buffer("mean", torch.zeros(5))
+        self.register_buffer("std", torch.ones(5))
+
+    @property
+    def formulas(self):
+        """What each of the five inputs is, for axis labels."""
+        return tuple(transform.formula for transform in TRANSFORMS[self.kind])
+
+    def fit(self, X, mask):
+        """Set means and standard deviations from training tracks; only "scaled" has any.
+
+        Parameters
+        ----------
+        X : array, shape (n, max_tracks, 5)
+        mask : array, bool, shape (n, max_tracks)
+
+        Returns
+        -------
+        TrackFeatures
+            Itself.
+        """
+        if self.kind == "scaled":
+            tracks = torch.as_tensor(X)[torch.as_tensor(mask)].double()
+            std = tracks.std(0, correction=0)
+            self.mean.copy_(tracks.mean(0))
+            self.std.copy_(torch.where(std > 0, std, 1.0))
+        return self
+
+    def forward(self, X, mask):
+        """Inputs, shape (n, max_tracks, 5), of tracks X of the same shape."""
+        padding = ~mask.unsqueeze(-1)
+        columns = X.masked_fill(padding, 0.0).unbind(-1)
+        transforms = TRANSFORMS[self.kind]
+        inputs = [t.forward(column) for t, column in zip(transforms, columns, strict=True)]
+        return ((torch.stack(inputs, -1) - self.mean) / self.std).masked_fill(padding, 0.0)
+
+    def inverse(self, inputs):
+        """Tracks, shape (..., 5), that have these inputs."""
+        columns = (inputs * self.std + self.mean).unbind(-1)
+        transforms = TRANSFORMS[self.kind]
+        return torch.stack(
+            [t.inverse(column) for t, column in zip(transforms, columns, strict=True)], -1
+        )

@@ -1,0 +1,73 @@
+"""Labelled samples of selected events, the currency of training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Sample"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Selected events with their labels.
+
+    Indexing with an array of event numbers, a boolean array or a slice gives a smaller sample.
+
+    Parameters
+    ----------
+    X : array, float32, shape (n, max_tracks, 5)
+        Track features as :func:`hepgmm.select` gives them: pT relative to the event's sum, η,
+        φ [rad], d0 [mm], dz [mm].
+    mask : array, bool, shape (n, max_tracks)
+        True where there is a track, False where there is padding.
+    y : array, shape (n,)
+        1 for signal, 0 for background.
+    mass : array, shape (n,), optional
+        Mass of the long-lived particle [GeV]; 0 for background.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, a label is not 0 or 1, or a track has a value that is not finite.
+
+    Examples
+    --------
+    >>> sample = Sample(np.ones((3, 2, 5)), np.ones((3, 2), dtype=bool), [0, 1, 1])
+    >>> len(sample), len(sample[sample.y == 1])
+    (3, 2)
+    """
+
+    X: np.ndarray
+    mask: np.ndarray
+    y: np.ndarray
+    mass: np.ndarray | None = None
+
+    def __post_init__(self):
+        X = np.asarray(self.X, dtype=np.float32)
+        mask, y = np.asarray(self.mask, dtype=bool), np.asarray(self.y)
+        n = len(y)
+        if X.ndim != 3 or X.shape[-1] != 5 or len(X) != n:
+            raise ValueError(f"Sample: X has shape {X.shape}, expected ({n}, max_tracks, 5)")
+        if mask.shape != X.shape[:2]:
+            raise ValueError(f"Sample: mask has shape {mask.shape}, expected {X.shape[:2]}")
+        if not np.isin(y, (0, 1)).all():
+            raise ValueError("Sample: y holds labels other than 0 (background) and 1 (signal)")
+        broken = (~np.isfinite(X) & mask[..., None]).any(axis=(1, 2))
+        if broken.any():
+            raise ValueError(
+                f"Sample: X of event {np.argmax(broken)} has a value that is not finite"
+            )
+        if self.mass is not None and np.shape(self.mass) != (n,):
+            raise ValueError(f"Sample: mass has shape {np.shape(self.mass)}, expected ({n},)")
+        mass = None if self.mass is None else np.asarray(self.mass)
+        for name, value in (("X", X), ("mask", mask), ("y", y.astype(np.int8)), ("mass", mass)):
+            object.__setattr__(self, name, value)
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, index):
+        mass = None if self.mass is None else self.mass[index]
+        return Sample(self.X[index], self.mask[index], self.y[index], mass)

@@ -1,0 +1,78 @@
+"""Trained classifiers as safetensors files: weights, architecture and hyperparameters in one."""
+
+from __future__ import annotations
+
+import json
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hepgmm.classify.models import ARCHITECTURES
+from hepgmm.io_utils import atomic_write
+
+__all__ = ["load_model", "save_model"]
+
+_FORMAT = "hepgmm classifier 1"
+
+
+def save_model(path, model):
+    """Write a model's weights, architecture and hyperparameters to a safetensors file.
+
+    Parameters
+    ----------
+    path : str or Path
+    model : MLP or Transformer
+    """
+    metadata = {
+        "format": _FORMAT,
+        "architecture": type(model).__name__,
+        "hyperparameters": json.dumps(model.hyperparameters),
+    }
+    weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
+    with atomic_write(path) as temporary:
+        save_file(weights, temporary, metadata)
+
+
+def load_model(path):
+    """Read a model that :func:`save_model` wrote; it lies on the CPU, ready to predict.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    MLP or Transformer
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a saved classifier, or one of an unknown architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a safetensors file, or a truncated one ({error})") from None
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"{path}: not written by hepgmm.classify.save_model")
+    architecture = metadata["architecture"]
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"{path}: architecture {architecture!r} is unknown; known are {known}")
+    try:
+        model = ARCHITECTURES[architecture](**json.loads(metadata["hyperparameters"]))
+    except TypeError:
+        raise ValueError(
+            f"{path}: its hyperparameters do not fit the {architecture} it names"
+        ) from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(f"{path}: its weights do not fit the {architecture} it names") from None
+    return model.eval()

@@ -1,0 +1,136 @@
+"""Figures of merit of a run: every one with its error, ready for ``results/<preset>.json``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from hepgmm.cache import usable_cores
+from hepgmm.classify.metrics import auc_difference, evaluate, single_cut_accuracy
+from hepgmm.classify.samples import Sample
+from hepgmm.tracks import accept
+
+__all__ = ["classifier_figures", "environment", "single_cut_figures"]
+
+_PACKAGES = [
+    "hepgmm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "awkward",
+    "torch",
+    "lightning",
+    "pythia8mc",
+    "matplotlib",
+    "jupyter-book",
+]
+
+
+def classifier_figures(
+    scores: Mapping[str, np.ndarray], test: Sample, *, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Metrics of every classifier on the same test events, and the paired differences in AUC.
+
+    Parameters
+    ----------
+    scores
+        Classifier -> probability of being signal, shape (n,).
+    test
+        The test sample, with masses.
+    seed
+        Seed of the bootstrap over test events.
+
+    Returns
+    -------
+    dict
+        ``classifiers``: name -> AUC, accuracy, recall and precision with bootstrap errors, the
+        same against each mass alone under ``per_mass``.
+        ``differences``: ``"a - b"`` -> AUC difference with its paired bootstrap error.
+    """
+    masses = np.unique(test.mass[test.y == 1])
+    classifiers = {}
+    for name, score in scores.items():
+        classifiers[name] = {
+            **evaluate(score, test.y, seed=seed),
+            "per_mass": {
+                f"{mass:g}": evaluate(score[part], test.y[part], seed=seed)
+                for mass in masses
+                for part in [(test.y == 0) | (test.mass == mass)]
+            },
+        }
+    names = list(scores)
+    differences = {
+        f"{b} - {a}": auc_difference(scores[b], scores[a], test.y, seed=seed)
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+    }
+    return {"classifiers": classifiers, "differences": differences}
+
+
+def single_cut_figures(
+    background: ak.Array, signal: ak.Array, *, cuts: Mapping[str, float], seed: int
+) -> dict[str, dict[str, float]]:
+    """How well one cut on a pT separates the hard events before there is any pileup.
+
+    The cut is chosen on half of the events and its accuracy measured on the other half.
+
+    Parameters
+    ----------
+    background, signal
+        Hard events without pileup, as many of each.
+    cuts
+        ``pt_min`` [GeV] and ``abs_eta_max`` of the tracks that count.
+    seed
+        Decides the halves and the bootstrap.
+
+    Returns
+    -------
+    dict
+        Accuracy with its error of a cut on the ``leading_pt`` and on the ``sum_pt`` of an event.
+    """
+    tracks = accept(ak.concatenate([background, signal]), **cuts)
+    labels = np.repeat([0, 1], [len(background), len(signal)])
+    order = np.random.default_rng(seed).permutation(len(labels))
+    choose, measure = np.array_split(order, 2)
+    values = {
+        "leading_pt": ak.to_numpy(ak.fill_none(ak.max(tracks.pt, axis=1), 0.0)),
+        "sum_pt": ak.to_numpy(ak.sum(tracks.pt, axis=1)),
+    }
+    return {
+        name: single_cut_accuracy(
+            value[choose], labels[choose], value[measure], labels[measure], seed=seed
+        )
+        for name, value in values.items()
+    }
+
+
+def environment() -> dict[str, dict[str, Any]]:
+    """The versions of the packages and the kind of machine, for the provenance of a result.
+
+    Returns
+    -------
+    dict
+        ``versions``: package -> version; ``machine``: system, processor family, cores in use
+        and accelerator. Nothing that names the machine or its user.
+    """
+    import torch
+
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    machine = {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": usable_cores(),
+        "accelerator": accelerator,
+    }
+    return {"versions": versions, "machine": machine}

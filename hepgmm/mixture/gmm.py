@@ -1,0 +1,242 @@
+"""A fitted Gaussian mixture: density, information criteria, sampling, marginals, conditionals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+__all__ = ["GaussianMixture", "draw_normal"]
+
+#: Rows handled at once: bounds the memory of densities and draws.
+CHUNK = 65536
+
+
+def draw_normal(means, factors, index, rng):
+    """One draw from N(means[i], factors[i] factors[i]ᵀ) for every i in ``index``.
+
+    Parameters
+    ----------
+    means
+        ``(M, d)``.
+    factors
+        ``(M, d, d)``: any matrices F with covariance F Fᵀ.
+    index
+        Component of every draw, int ``(n,)``.
+    rng
+        A numpy Generator.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(n, d)``.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> draw_normal(np.array([[0.0], [9.0]]), np.zeros((2, 1, 1)), [1, 0], rng).tolist()
+    [[9.0], [0.0]]
+    """
+    index = np.asarray(index)
+    points = np.empty((len(index), means.shape[1]))
+    for start in range(0, len(index), CHUNK):
+        part = index[start : start + CHUNK]
+        normal = rng.standard_normal((len(part), means.shape[1], 1))
+        points[start : start + CHUNK] = means[part] + (factors[part] @ normal)[..., 0]
+    return points
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """A mixture of Gaussians, p(x) = Σₖ wₖ N(x | μₖ, Σₖ), with full covariances.
+
+    Parameters
+    ----------
+    weights
+        ``(K,)``, non-negative, sum 1.
+    means
+        ``(K, d)``.
+    covariances
+        ``(K, d, d)``, positive definite.
+    converged
+        Whether the fit that made it converged.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a number isn't finite, weights aren't a distribution, or a
+        covariance isn't positive definite.
+
+    Examples
+    --------
+    >>> mixture = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], [[[1.0]], [[1.0]]])
+    >>> mixture.log_prob([[0.0]]).round(4).tolist()
+    [-1.4189]
+    >>> mixture.sample(1000, seed=1).shape
+    (1000, 1)
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    converged: bool = True
+
+    def __post_init__(self):
+        for name in ("weights", "means", "covariances"):
+            array = np.asarray(getattr(self, name), dtype=np.float64)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name}: every number must be finite")
+            object.__setattr__(self, name, array)
+        k, d = self.means.shape if self.means.ndim == 2 else (-1, -1)
+        if self.weights.shape != (k,) or self.covariances.shape != (k, d, d):
+            raise ValueError(
+                "weights, means, covariances: expected shapes (K,), (K, d), (K, d, d), got "
+                f"{self.weights.shape}, {self.means.shape}, {self.covariances.shape}"
+            )
+        if (self.weights < 0).any() or not np.isclose(self.weights.sum(), 1.0, atol=1e-6):
+            raise ValueError(
+                "weights: they must be non-negative and sum to 1, "
+                f"got sum {self.weights.sum():.6g} and minimum {self.weights.min():.3g}"
+            )
+        try:
+            factors = np.linalg.cholesky(self.covariances)
+        except np.linalg.LinAlgError:
+            smallest = np.linalg.eigvalsh(self.covariances)[:, 0]
+            raise ValueError(
+                f"covariances: component {int(np.argmin(smallest))} is not positive definite"
+            ) from None
+        object.__setattr__(self, "_factors", factors)
+        object.__setattr__(self, "converged", bool(self.converged))
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, K."""
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return self.means.shape[1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters, K d + K d (d + 1) / 2 + K - 1."""
+        return count_parameters(self.n_components, self.n_features)
+
+    def component_log_prob(self, x):
+        """Return log wₖ + log N(x | μₖ, Σₖ), ``(n, d)`` → ``(n, K)``."""
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != self.n_features:
+            raise ValueError(f"x: expected shape (n, {self.n_features}), got {x.shape}")
+        inverse = np.linalg.inv(self._factors)
+        log_det = np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1)
+        with np.errstate(divide="ignore"):
+            constant = np.log(self.weights) + log_det - 0.5 * self.n_features * np.log(2 * np.pi)
+        square = np.empty((len(x), self.n_components))
+        for k, (mean, factor) in enumerate(zip(self.means, inverse, strict=True)):
+            square[:, k] = (((x - mean) @ factor.T) ** 2).sum(axis=1)
+        return constant - 0.5 * square
+
+    def log_prob(self, x):
+        """Return log p(x) of every point, ``(n, d)`` → ``(n,)``."""
+        x = np.asarray(x, dtype=np.float64)
+        parts = [x[start : start + CHUNK] for start in range(0, max(len(x), 1), CHUNK)]
+        return np.concatenate([logsumexp(self.component_log_prob(part), axis=1) for part in parts])
+
+    def responsibilities(self, x):
+        """Probability that a point came from each component, ``(n, d)`` → ``(n, K)``."""
+        log_prob = self.component_log_prob(x)
+        return np.exp(log_prob - logsumexp(log_prob, axis=1, keepdims=True))
+
+    def score(self, x) -> float:
+        """Mean log-likelihood of the points."""
+        return float(self.log_prob(x).mean())
+
+    def bic(self, x) -> float:
+        """Bayesian information criterion, k log n - 2 log L̂ (smaller is better)."""
+        return float(self.n_parameters * np.log(len(x)) - 2 * self.log_prob(x).sum())
+
+    def aic(self, x) -> float:
+        """Akaike information criterion, 2 k - 2 log L̂ (smaller is better)."""
+        return float(2 * self.n_parameters - 2 * self.log_prob(x).sum())
+
+    def sample(self, n: int, *, seed, return_components: bool = False):
+        """Exactly ``n`` independent draws.
+
+        Parameters
+        ----------
+        n
+            How many.
+        seed
+            Anything that ``numpy.random.default_rng`` takes.
+        return_components
+            Whether to return the component of every draw too.
+
+        Returns
+        -------
+        points : numpy.ndarray
+            float64 ``(n, d)``.
+        components : numpy.ndarray
+            int64 ``(n,)``, only with ``return_components``.
+        """
+        rng = np.random.default_rng(seed)
+        components = rng.choice(self.n_components, size=n, p=self.weights / self.weights.sum())
+        points = draw_normal(self.means, self._factors, components, rng)
+        return (points, components) if return_components else points
+
+    def marginal(self, features) -> GaussianMixture:
+        """Return the mixture of some features alone (their indices)."""
+        features = np.atleast_1d(features)
+        covariances = self.covariances[:, features[:, None], features]
+        return GaussianMixture(self.weights, self.means[:, features], covariances, self.converged)
+
+    def condition(self, features, values) -> GaussianMixture:
+        """Return the mixture of the other features, given ``values`` of ``features``.
+
+        With a the others and b the given ones, component k has mean μ_a + Σ_ab Σ_bb⁻¹ (b - μ_b),
+        covariance Σ_aa - Σ_ab Σ_bb⁻¹ Σ_ba, and a weight in proportion to wₖ N(b | μ_b, Σ_bb).
+        """
+        features = np.atleast_1d(features)
+        values = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        others = np.setdiff1d(np.arange(self.n_features), features)
+        cross = self.covariances[:, others[:, None], features]
+        given = self.covariances[:, features[:, None], features]
+        # Regression coefficients Σ_ab Σ_bb⁻¹, (K, a, b).
+        slope = np.linalg.solve(given, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
+        shift = (slope @ (values - self.means[:, features])[..., None])[..., 0]
+        covariances = self.covariances[:, others[:, None], others]
+        return GaussianMixture(
+            self.marginal(features).responsibilities(values[None])[0],
+            self.means[:, others] + shift,
+            covariances - slope @ cross.transpose(0, 2, 1),
+            self.converged,
+        )
+
+    @classmethod
+    def from_sklearn(cls, model) -> GaussianMixture:
+        """From a fitted scikit-learn ``GaussianMixture`` with full covariances."""
+        if model.covariance_type != "full":
+            raise ValueError(
+                f"model: covariance_type is {model.covariance_type!r}; only 'full' is supported"
+            )
+        return cls(model.weights_, model.means_, model.covariances_, bool(model.converged_))
+
+    def to_sklearn(self):
+        """As a fitted scikit-learn ``GaussianMixture``."""
+        from sklearn.mixture import GaussianMixture as Estimator
+
+        model = Estimator(self.n_components)
+        model.weights_, model.means_ = self.weights.copy(), self.means.copy()
+        model.covariances_ = self.covariances.copy()
+        upper = np.linalg.inv(self._factors).transpose(0, 2, 1)
+        model.precisions_cholesky_ = upper
+        model.precisions_ = upper @ upper.transpose(0, 2, 1)
+        model.converged_, model.n_features_in_ = self.converged, self.n_features
+        return model
+
+
+def count_parameters(n_components: int, n_features: int) -> int:
+    """Free parameters of a full-covariance mixture, K d + K d (d + 1) / 2 + K - 1."""
+    d = n_features
+    return n_components * d + n_components * d * (d + 1) // 2 + n_components - 1

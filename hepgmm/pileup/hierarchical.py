@@ -1,0 +1,400 @@
+"""The paper's hierarchical Gaussian mixture model of pileup events."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import awkward as ak
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from hepgmm.mixture.components import lower_triangles, pack
+from hepgmm.mixture.em import check_candidates, fit_many, fit_one
+from hepgmm.pileup.archive import load_model, save_model
+from hepgmm.pileup.drawing import Components, draw_tracks, track_features
+from hepgmm.pileup.reports import describe_fits, tally
+from hepgmm.tracks import check_events, make_events
+
+__all__ = ["HierarchicalGMM"]
+
+#: The fewest events that a fit takes.
+MIN_EVENTS = 10
+#: Rounds of redrawing with ``outside="redraw"``.
+REDRAWS = 20
+
+
+class HierarchicalGMM(BaseEstimator):
+    """Pileup events as a Gaussian mixture over the components of Gaussian mixtures.
+
+    Lower level: the tracks of every event with at least ``min_tracks`` of them, in
+    (log pT, eta, d0, dz), are fitted by a full-covariance mixture with K by BIC. Each component
+    becomes 15 numbers (4 means, 10 Cholesky entries, 1 weight). High level: the components of
+    all events, standardised, are fitted by a second full-covariance mixture with its own K by
+    BIC. The distribution of the lower K and a mixture for the multiplicity are kept beside it.
+
+    An event is sampled by drawing a multiplicity, a K from the kept distribution, K components
+    from the high level (weights renormalised), and then the tracks. phi is not modelled: it is
+    drawn uniformly.
+
+    Parameters
+    ----------
+    n_components
+        Candidate K of an event.
+    max_components
+        Largest K of the high level (every number up to it is tried), or the candidates.
+    min_tracks
+        Events with fewer tracks are dropped (and counted), and none is sampled.
+    n_init
+        Starts of every fit.
+    covariance_floor
+        Added to the diagonal of the events' covariances; the exact zeros of d0 and dz make them
+        singular without it. In squared units of the features (of the standardised features
+        with ``scale_features``).
+    high_level_floor
+        The same for the high level, whose numbers are standardised.
+    multiplicity_floor
+        The same for the multiplicity; 1/12 is the variance of rounding to whole numbers.
+    scale_features
+        Whether to scale the features to zero mean and unit variance before the event fits;
+        undone on sampling. Part of the second cure of speckles.
+    clip_eigenvalues
+        Eigenvalues of synthetic covariances are raised to at least this, in the units of
+        ``covariance_floor``: the first cure of speckles. None leaves them alone.
+    min_weight
+        Synthetic weights, which can be negative, are raised to at least this and renormalised.
+    pt_limits
+        Synthetic pT is kept between these, in GeV. A Gaussian in log pT has no upper end, and
+        without the limit pT could overflow; with it every pT is finite and positive, since
+        log pT is clipped before the exponential is taken and its parameters are finite.
+    outside
+        Synthetic tracks outside the range of the training tracks in any feature are counted
+        and kept (``"keep"``, as in the paper), or drawn again from their event's mixture up to
+        20 times first (``"redraw"``).
+    workers
+        Processes for fitting; no effect on the result.
+    seed
+        Seed of the fit, an int or a list of ints.
+
+    Attributes
+    ----------
+    event_mixtures_
+        The ``EventMixtures`` of the training events, in the (scaled)
+        features.
+    multiplicities_
+        Tracks of every training event, in their order.
+    component_parameters_
+        ``(M, 15)``, in the order of ``hepgmm.mixture.components.parameter_names``.
+    n_components_counts_
+        Entry K is the number of training events with K components.
+    high_level_
+        The ``GaussianMixture`` of the standardised components.
+    high_level_bic_
+        K → BIC of the high level.
+    multiplicity_
+        The ``GaussianMixture`` of the multiplicities.
+    report_
+        What the fit did, in numbers: events used and dropped, components, how many of them at
+        the floor, chosen K, BIC, fits that did not converge.
+    sample_report_
+        What the last :meth:`sample` clipped, raised, redrew or found outside the training range;
+        each as count and fraction.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
+    >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
+    >>> events = make_events(columns, [20] * 20)
+    >>> model = HierarchicalGMM(n_components=[1], max_components=2).fit(events)
+    >>> len(model.sample(7, seed=2))
+    7
+    """
+
+    def __init__(
+        self,
+        *,
+        n_components=range(1, 11),
+        max_components=100,
+        min_tracks=3,
+        n_init=1,
+        covariance_floor=1e-6,
+        high_level_floor=1e-6,
+        multiplicity_floor=1 / 12,
+        scale_features=False,
+        clip_eigenvalues=None,
+        min_weight=1e-3,
+        pt_limits=(1e-6, 6500.0),
+        outside="keep",
+        workers=1,
+        seed=0,
+    ):
+        self.n_components = n_components
+        self.max_components = max_components
+        self.min_tracks = min_tracks
+        self.n_init = n_init
+        self.covariance_floor = covariance_floor
+        self.high_level_floor = high_level_floor
+        self.multiplicity_floor = multiplicity_floor
+        self.scale_features = scale_features
+        self.clip_eigenvalues = clip_eigenvalues
+        self.min_weight = min_weight
+        self.pt_limits = pt_limits
+        self.outside = outside
+        self.workers = workers
+        self.seed = seed
+
+    def fit(self, events, *, progress=False) -> HierarchicalGMM:
+        """Fit both levels and the multiplicity.
+
+        Parameters
+        ----------
+        events
+            Min-bias events as :func:`hepgmm.generate` gives them.
+        progress
+            Whether to show progress bars.
+
+        Returns
+        -------
+        HierarchicalGMM
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            For bad events or parameters, or fewer than 10 events with ``min_tracks`` tracks.
+        """
+        self._check_parameters()
+        largest = self.max_components
+        candidates = check_candidates(
+            range(1, largest + 1) if isinstance(largest, Integral) else largest, "max_components"
+        )
+        check_events(events)
+        counts = ak.to_numpy(ak.num(events))
+        kept = counts >= self.min_tracks
+        if kept.sum() < MIN_EVENTS:
+            raise ValueError(
+                f"events: a fit needs at least {MIN_EVENTS} events with at least "
+                f"{self.min_tracks} tracks, got {kept.sum()}"
+            )
+        points, offsets = track_features(events, min_tracks=self.min_tracks)
+        self.range_ = np.stack([points.min(axis=0), points.max(axis=0)])
+        self.feature_shift_, self.feature_scale_ = np.zeros(4), np.ones(4)
+        if self.scale_features:
+            self.feature_shift_, self.feature_scale_ = _standardisation(points)
+        seeds = np.random.default_rng(self.seed).integers(2**63, size=3)
+        common = {"n_init": self.n_init, "workers": self.workers, "progress": progress}
+        mixtures = fit_many(
+            (points - self.feature_shift_) / self.feature_scale_,
+            offsets,
+            self.n_components,
+            covariance_floor=self.covariance_floor,
+            seed=seeds[0],
+            **common,
+        )
+        self.event_mixtures_ = mixtures
+        self.component_parameters_ = pack(mixtures.means, mixtures.covariances, mixtures.weights)
+        self.n_components_counts_ = np.bincount(mixtures.n_components)
+        self.component_shift_, self.component_scale_ = _standardisation(self.component_parameters_)
+        self.high_level_, self.high_level_bic_ = fit_one(
+            (self.component_parameters_ - self.component_shift_) / self.component_scale_,
+            candidates,
+            covariance_floor=self.high_level_floor,
+            seed=seeds[1],
+            **common,
+        )
+        self.multiplicities_ = counts[kept]
+        self.multiplicity_, _ = fit_one(
+            self.multiplicities_[:, None],
+            n_components=range(1, 11),
+            n_init=self.n_init,
+            covariance_floor=self.multiplicity_floor,
+            seed=seeds[2],
+        )
+        self.report_ = {
+            **describe_fits(mixtures, covariance_floor=self.covariance_floor),
+            "events_dropped": int((~kept).sum()),
+            "high_level_K": self.high_level_.n_components,
+            "high_level_BIC": self.high_level_bic_[self.high_level_.n_components],
+            "high_level_converged": self.high_level_.converged,
+            "multiplicity_K": self.multiplicity_.n_components,
+        }
+        return self
+
+    def sample(self, n_events, *, seed, return_components=False):
+        """Synthetic pileup events, each with its vertex at the origin.
+
+        Parameters
+        ----------
+        n_events
+            How many; exactly so many are returned.
+        seed
+            Anything that ``numpy.random.default_rng`` takes.
+        return_components
+            Whether to return the components that the tracks came from too.
+
+        Returns
+        -------
+        events : awkward.Array
+            ``n_events * var * Track[pt, eta, phi, d0, dz]``, float32; GeV, rad, mm.
+        components : Components
+            As :meth:`sample_components` gives them; only with ``return_components``.
+        index : numpy.ndarray
+            int32, the component of every track; only with ``return_components``.
+
+        Raises
+        ------
+        ValueError
+            If the model isn't fitted, or for a bad parameter.
+        """
+        seeds = self._seeds(n_events, seed)
+        components, factors, report = self._draw_components(n_events, seeds[0])
+        counts, redrawn = self._draw_multiplicities(n_events, seeds[1])
+        columns, index, tallies = draw_tracks(
+            components,
+            factors,
+            counts,
+            limits=self.range_,
+            pt_limits=self.pt_limits,
+            redraws=REDRAWS if self.outside == "redraw" else 0,
+            rng=np.random.default_rng(seeds[2]),
+        )
+        self.sample_report_ = {
+            "events": int(n_events),
+            "tracks": int(counts.sum()),
+            **report,
+            "multiplicities_redrawn": tally(redrawn, n_events),
+            **tallies,
+        }
+        provenance = {"process": "minbias", "generator": "HierarchicalGMM", "seed": str(seed)}
+        events = make_events(columns, counts, provenance=provenance)
+        return (events, components, index) if return_components else events
+
+    def sample_components(self, n_events, *, seed) -> Components:
+        """Components of ``n_events`` synthetic events: :meth:`sample` before tracks are drawn.
+
+        Parameters
+        ----------
+        n_events, seed
+            As in :meth:`sample`: the same seed gives the components of the same events.
+
+        Returns
+        -------
+        Components
+            In log pT (pT in GeV), eta, d0 and dz (mm); weights clipped and renormalised,
+            eigenvalues raised if ``clip_eigenvalues`` asks for it.
+        """
+        return self._draw_components(n_events, self._seeds(n_events, seed)[0])[0]
+
+    def fitted_components(self) -> Components:
+        """Return the components of the training events, in the units of ``sample_components``."""
+        self._check_fitted()
+        fits = self.event_mixtures_
+        means, covariances, _ = self._in_feature_units(
+            fits.means, np.linalg.cholesky(fits.covariances)
+        )
+        return Components(means, covariances, fits.weights, fits.component_offsets)
+
+    def save(self, path) -> None:
+        """Write the fitted model to an npz file, whole or not at all."""
+        self._check_fitted()
+        save_model(path, self)
+
+    @classmethod
+    def load(cls, path) -> HierarchicalGMM:
+        """Read a model that :meth:`save` wrote; it samples exactly as the saved one.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is truncated or isn't such a model.
+        """
+        model = load_model(path, cls)
+        # JSON has no numbers as keys.
+        model.high_level_bic_ = {int(k): bic for k, bic in model.high_level_bic_.items()}
+        return model
+
+    def _draw_components(self, n_events, seed):
+        """Components in feature units, their factors (Σ = F Fᵀ), and what was clipped."""
+        rng = np.random.default_rng(seed)
+        frequencies = self.n_components_counts_ / self.n_components_counts_.sum()
+        k = rng.choice(len(frequencies), size=n_events, p=frequencies)
+        vectors = self.high_level_.sample(int(k.sum()), seed=rng)
+        vectors = vectors * self.component_scale_ + self.component_shift_
+        offsets = np.concatenate([[0], np.cumsum(k)])
+        light = vectors[:, -1] < self.min_weight
+        weights = np.where(light, self.min_weight, vectors[:, -1])
+        weights /= np.repeat(np.add.reduceat(weights, offsets[:-1]), k)
+        factors = lower_triangles(vectors, 4)
+        raised = 0
+        if self.clip_eigenvalues is not None:
+            values, axes = np.linalg.eigh(factors @ factors.transpose(0, 2, 1))
+            raised = int((values < self.clip_eigenvalues).sum())
+            factors = axes * np.sqrt(np.maximum(values, self.clip_eigenvalues))[:, None, :]
+        means, covariances, factors = self._in_feature_units(vectors[:, :4], factors)
+        report = {
+            "components": len(vectors),
+            "weights_clipped": tally(light.sum(), len(vectors)),
+            "eigenvalues_raised": tally(raised, 4 * len(vectors)),
+        }
+        return Components(means, covariances, weights, offsets), factors, report
+
+    def _in_feature_units(self, means, factors):
+        factors = factors * self.feature_scale_[:, None]
+        means = means * self.feature_scale_ + self.feature_shift_
+        return means, factors @ factors.transpose(0, 2, 1), factors
+
+    def _draw_multiplicities(self, n_events, seed):
+        rng = np.random.default_rng(seed)
+        mean = float(self.multiplicity_.weights @ self.multiplicity_.means[:, 0])
+        if mean < self.min_tracks:
+            raise ValueError(f"min_tracks = {self.min_tracks} is above the mean, {mean:.3g} tracks")
+        counts = np.zeros(n_events, dtype=np.int64)
+        low = np.arange(n_events)
+        drawn = 0
+        while len(low):
+            drawn += len(low)
+            counts[low] = np.rint(self.multiplicity_.sample(len(low), seed=rng)[:, 0])
+            low = low[counts[low] < self.min_tracks]
+        return counts, drawn - n_events
+
+    def _seeds(self, n_events, seed):
+        self._check_fitted()
+        self._check_parameters()
+        if n_events < 0:
+            raise ValueError(f"n_events = {n_events}: give a number of events")
+        # One stream each for components, multiplicities and tracks.
+        return np.random.default_rng(seed).integers(2**63, size=3)
+
+    def _check_fitted(self):
+        if not hasattr(self, "high_level_"):
+            raise ValueError("this HierarchicalGMM is not fitted: call fit(events) or load a file")
+
+    def _check_parameters(self):
+        low, high = self.pt_limits
+        clip, smallest = self.clip_eigenvalues, check_candidates(self.n_components)[0]
+        checks = [
+            (self.min_tracks >= 2, f"min_tracks = {self.min_tracks}: give at least 2"),
+            (
+                smallest <= self.min_tracks,
+                f"n_components: the smallest, {smallest}, is above min_tracks = {self.min_tracks}",
+            ),
+            (clip is None or clip > 0, f"clip_eigenvalues = {clip}: give None or more than 0"),
+            *(
+                (getattr(self, name) > 0, f"{name} = {getattr(self, name)}: give more than 0")
+                for name in ("covariance_floor", "high_level_floor", "multiplicity_floor")
+            ),
+            (0 < self.min_weight < 1, f"min_weight = {self.min_weight}: give one in (0, 1)"),
+            (0 < low < high <= 1e15, f"pt_limits = {low, high}: give 0 < low < high <= 1e15 GeV"),
+            (self.outside in ("keep", "redraw"), f"outside = {self.outside!r}: 'keep' or 'redraw'"),
+        ]
+        for fine, message in checks:
+            if not fine:
+                raise ValueError(message)
+
+
+def _standardisation(values):
+    """Mean and standard deviation of every column; 1 where a column is constant."""
+    scale = values.std(axis=0)
+    return values.mean(axis=0), np.where(scale > 0, scale, 1.0)

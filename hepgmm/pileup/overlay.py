@@ -1,0 +1,238 @@
+"""Pileup: lay Poisson(mu) pileup events over each hard event."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import awkward as ak
+import numpy as np
+
+from hepgmm.collide.detector import smear_vertex
+from hepgmm.events import FEATURES, check_events, make_events, to_columns
+
+__all__ = ["DZ_REFERENCES", "overlay", "reconstruct_vertex", "split_events"]
+
+#: What dz may be measured from.
+DZ_REFERENCES = ("origin", "hard", "reconstructed")
+
+
+def overlay(
+    hard: ak.Array,
+    pileup,
+    *,
+    mu: float = 60,
+    seed,
+    sigma_z: float = 53.0,
+    dz_reference: str = "origin",
+    return_truth: bool = False,
+):
+    """Lay pileup over hard events, as one crossing of the LHC's beams would.
+
+    Every hard event gets a vertex z ~ N(0, ``sigma_z``) and Poisson(``mu``) pileup events, each
+    rotated by its own uniform azimuth and shifted by its own z ~ N(0, ``sigma_z``).
+
+    Parameters
+    ----------
+    hard
+        Hard events, relative to their own vertex.
+    pileup
+        A fitted generator (an object with ``sample(n_events, seed=)``), or events to draw from
+        with replacement.
+    mu
+        Mean number of pileup events on a hard event; 0 leaves the hard event alone.
+    seed
+        int or ``SeedSequence``.
+    sigma_z
+        Spread of the collisions along the beam in mm.
+    dz_reference
+        What ``dz`` is measured from: ``"origin"`` (the detector's centre), ``"hard"`` (the true
+        hard vertex) or ``"reconstructed"`` (what :func:`reconstruct_vertex` finds).
+    return_truth
+        Whether to return where each track comes from, too.
+
+    Returns
+    -------
+    events : awkward.Array
+        As many events as ``hard``, each with the tracks of the hard event first.
+    truth : awkward.Array
+        ``n * var * int32``, only with ``return_truth``: 0 for a track of the hard event, i for
+        one of the i-th pileup event.
+
+    Raises
+    ------
+    ValueError
+        For bad events, an empty pileup sample, a negative ``mu`` or an unknown reference.
+
+    Examples
+    --------
+    >>> track = {"pt": [1.0], "eta": [0.0], "phi": [0.0], "d0": [0.0], "dz": [0.0]}
+    >>> event = make_events(track, [1])
+    >>> crossing = overlay(event, event, mu=200, seed=1)
+    >>> len(crossing), 100 < len(crossing[0]) < 300
+    (1, True)
+    """
+    if dz_reference not in DZ_REFERENCES:
+        raise ValueError(
+            f"dz_reference = {dz_reference!r}: choose one of {', '.join(DZ_REFERENCES)}"
+        )
+    if not (np.isfinite(mu) and mu >= 0):
+        raise ValueError(f"mu = {mu}: give a finite mean of at least 0")
+    check_events(hard, name="hard events")
+    rng = np.random.default_rng(seed)
+    n_hard = len(hard)
+    n_pileup = rng.poisson(mu, n_hard)
+    drawn, chosen = draw(pileup, int(n_pileup.sum()), rng)
+
+    # One list of collisions: each hard event, followed by its pileup events.
+    number = ranges(n_pileup + 1)
+    is_hard = number == 0
+    sources, offsets = zip(to_columns(hard), to_columns(drawn), strict=True)
+    collision = np.empty(len(number), dtype=np.int64)
+    collision[is_hard] = np.arange(n_hard)
+    collision[~is_hard] = n_hard + chosen
+    first = np.concatenate([offsets[0][:-1], offsets[0][-1] + offsets[1][:-1]])[collision]
+    counts = np.concatenate([np.diff(o) for o in offsets])[collision]
+    rotation = np.where(is_hard, 0.0, rng.uniform(-np.pi, np.pi, len(number)))
+    z = smear_vertex(len(number), seed=rng, sigma_z=sigma_z)
+
+    track = np.repeat(first, counts) + ranges(counts)
+    columns = {name: np.concatenate([s[name] for s in sources])[track] for name in FEATURES}
+    phi = columns["phi"] + np.repeat(rotation, counts)
+    columns["phi"] = np.where(np.abs(phi) > np.pi, phi - 2 * np.pi * np.sign(phi), phi)
+    if dz_reference == "hard":
+        z = z - np.repeat(z[is_hard], n_pileup + 1)
+    columns["dz"] = columns["dz"] + np.repeat(z, counts)
+
+    sizes = np.add.reduceat(counts, np.flatnonzero(is_hard))
+    if dz_reference == "reconstructed":
+        vertex = reconstruct_vertex(make_events(columns, sizes))
+        columns["dz"] -= np.repeat(vertex, sizes)
+    events = make_events(columns, sizes)
+    if return_truth:
+        return events, ak.unflatten(np.repeat(number, counts).astype(np.int32), sizes)
+    return events
+
+
+def draw(pileup, n_events: int, rng: np.random.Generator) -> tuple[ak.Array, np.ndarray]:
+    """Events to draw from, and which ``n_events`` of them: a generator's, each used once, or real
+    ones with replacement."""
+    if hasattr(pileup, "sample"):
+        seed = int(rng.integers(2**63))
+        drawn = pileup.sample(n_events, seed=seed) if n_events else empty_sample()
+        return drawn, np.arange(n_events)
+    check_events(pileup, name="pileup events")
+    return pileup, rng.integers(len(pileup), size=n_events)
+
+
+def empty_sample() -> ak.Array:
+    """No event at all."""
+    return make_events({name: [] for name in FEATURES}, [])
+
+
+def ranges(counts: np.ndarray) -> np.ndarray:
+    """0, 1, ..., count - 1 for each count in turn."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def reconstruct_vertex(
+    events: ak.Array,
+    *,
+    window: float = 1.0,
+    d0_max: float = 0.1,
+    pt_min: float = 0.5,
+    abs_eta_max: float = 4.5,
+) -> np.ndarray:
+    r"""Find z of the hardest vertex from the tracks.
+
+    Accepted tracks with abs(d0) < ``d0_max`` look prompt. Around each of them a window of
+    z ± ``window`` is laid; the window with the largest :math:`\sum p_T^2` wins, and the vertex is
+    the :math:`p_T^2`-weighted mean of dz in it.
+
+    Parameters
+    ----------
+    events
+        Events with dz relative to the origin.
+    window
+        Half width of the window in mm.
+    d0_max
+        In mm.
+    pt_min
+        In GeV.
+    abs_eta_max
+        Largest abs(eta).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(n_events,)`` in mm; 0, the detector's centre, for an event without such tracks.
+
+    Raises
+    ------
+    ValueError
+        If ``window`` isn't positive.
+
+    Examples
+    --------
+    >>> track = {"pt": [1.0, 1.0, 1.2], "eta": [0.0] * 3, "phi": [0.0] * 3, "d0": [0.0] * 3}
+    >>> reconstruct_vertex(make_events({**track, "dz": [9.9, 10.1, -30.0]}, [3])).round(3)
+    array([10.])
+    """
+    if not window > 0:
+        raise ValueError(f"window = {window} mm: give a positive half width")
+    columns, offsets = to_columns(events)
+    prompt = (columns["pt"] > pt_min) & (np.abs(columns["eta"]) < abs_eta_max)
+    prompt &= np.abs(columns["d0"]) < d0_max
+    event = np.repeat(np.arange(len(events)), np.diff(offsets))[prompt]
+    z = columns["dz"][prompt].astype(np.float64)
+    order = np.lexsort((z, event))
+    event, z = event[order], z[order]
+    weight = columns["pt"][prompt][order].astype(np.float64) ** 2
+    # Events side by side on one axis, too far apart to share a window.
+    axis = z + event * ((np.ptp(z) if len(z) else 0.0) + 4 * window)
+    low = np.searchsorted(axis, axis - window, side="left")
+    high = np.searchsorted(axis, axis + window, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(weight)])
+    moments = np.concatenate([[0.0], np.cumsum(weight * z)])
+    score = sums[high] - sums[low]
+    best = np.lexsort((score, event))
+    # The last track of each event in this order has the event's largest score.
+    last = best[np.flatnonzero(np.diff(event, append=-1))]
+    vertex = np.zeros(len(events))
+    vertex[event[last]] = (moments[high] - moments[low])[last] / score[last]
+    return vertex
+
+
+def split_events(n_events: int, *, fractions, seed) -> list[np.ndarray]:
+    """Disjoint random sets of events, for training, validation and test.
+
+    Parameters
+    ----------
+    n_events
+        How many events there are.
+    fractions
+        Share of each set; together at most 1.
+    seed
+        int or ``SeedSequence``.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Sorted event numbers of each set; all events are used if the shares sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If a share is negative or they sum to more than 1.
+
+    Examples
+    --------
+    >>> train, test = split_events(10, fractions=[0.8, 0.2], seed=1)
+    >>> len(train), len(test), sorted({*train.tolist(), *test.tolist()}) == list(range(10))
+    (8, 2, True)
+    """
+    shares = np.asarray(fractions, dtype=np.float64)
+    if shares.ndim != 1 or not (shares >= 0).all() or shares.sum() > 1 + 1e-9:
+        raise ValueError(f"fractions = {fractions}: give shares of at least 0, together at most 1")
+    bounds = np.rint(np.cumsum([0.0, *shares]) * n_events).astype(int)
+    shuffled = np.random.default_rng(seed).permutation(n_events)
+    return [np.sort(shuffled[a:b]) for a, b in pairwise(bounds)]

@@ -1,0 +1,53 @@
+"""What fitting and sampling did, in plain numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["describe_fits", "tally"]
+
+
+def tally(count, total) -> dict:
+    """Return a count and the fraction of the total that it is.
+
+    Examples
+    --------
+    >>> tally(1, 4)
+    {'count': 1, 'fraction': 0.25}
+    """
+    return {"count": int(count), "fraction": float(count / total) if total else 0.0}
+
+
+def describe_fits(mixtures, *, covariance_floor) -> dict:
+    """Return the figures of the mixtures of many events.
+
+    Parameters
+    ----------
+    mixtures
+        The ``EventMixtures`` that ``hepgmm.mixture.em.fit_many`` gives.
+    covariance_floor
+        The floor that it was asked for.
+
+    Returns
+    -------
+    dict
+        ``events_used``; ``components`` and ``components_floored``, those at the floor, as
+        ``floored_fraction`` too; ``mean_K``; ``floors_raised``, events whose floor had to exceed
+        ``covariance_floor``; ``fits`` and ``fits_not_converged``. Errors are standard errors.
+    """
+    k, floored = mixtures.n_components, mixtures.floored
+    fitted = np.isfinite(mixtures.bic)
+    fraction = floored.mean()
+    return {
+        "events_used": len(k),
+        "components": len(floored),
+        "components_floored": int(floored.sum()),
+        "floored_fraction": {
+            "value": float(fraction),
+            "error": float(np.sqrt(fraction * (1 - fraction) / len(floored))),
+        },
+        "mean_K": {"value": float(k.mean()), "error": float(k.std(ddof=1) / np.sqrt(len(k)))},
+        "floors_raised": int((mixtures.floors > covariance_floor).sum()),
+        "fits": int(fitted.sum()),
+        "fits_not_converged": int((fitted & ~mixtures.converged).sum()),
+    }

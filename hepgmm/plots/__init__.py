@@ -1,0 +1,33 @@
+"""Figures of the notebooks: functions that return a matplotlib figure, units on every axis.
+
+`use_style` sets the look once; ``finish(figure, alt)`` ends every figure of a notebook, so that
+the page carries an alternative text for it.
+"""
+
+from hepgmm.plots.histograms import histogram, histogram_ratio
+from hepgmm.plots.mixtures import (
+    bic_curve,
+    corner_comparison,
+    event_mixture,
+    matrix_map,
+    scatter,
+)
+from hepgmm.plots.style import COLOURS, Picture, finish, use_style
+from hepgmm.plots.tracks import event_display, signed_log, track_features
+
+__all__ = [
+    "COLOURS",
+    "Picture",
+    "bic_curve",
+    "corner_comparison",
+    "event_display",
+    "event_mixture",
+    "finish",
+    "histogram",
+    "histogram_ratio",
+    "matrix_map",
+    "scatter",
+    "signed_log",
+    "track_features",
+    "use_style",
+]

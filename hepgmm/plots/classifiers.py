@@ -1,0 +1,240 @@
+"""Figures of the classifiers: ROC curves, scores, and the areas under the curve per mass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import pyplot
+
+from hepgmm.classify.metrics import roc_curve
+from hepgmm.plots.histograms import count, draw
+from hepgmm.plots.style import COLOURS
+from hepgmm.report import CLASSIFIERS, PAPER
+
+__all__ = ["areas_per_mass", "operating_point", "roc_curves", "score_distributions"]
+
+_BAND = (15.87, 84.13)  # percentiles: the central 68%, one standard deviation of a Gaussian
+
+
+def roc_curves(
+    scores: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    *,
+    title: str,
+    seed: int,
+    n_bootstrap: int = 200,
+    paper: bool = True,
+):
+    """ROC curves with bootstrap bands, linear and as background rejection.
+
+    All classifiers are resampled with the same test events, so that bands may be compared.
+
+    Parameters
+    ----------
+    scores
+        Name of a classifier (``mlp``, ``transformer``, ``trees``) to its scores, shape (n,).
+    labels
+        Shape (n,); 1 is signal, 0 background.
+    title
+        Says the preset and the dz reference.
+    seed
+        Of the bootstrap.
+    n_bootstrap
+        Number of resampled test sets.
+    paper
+        Whether to mark the working points that the paper publishes.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: true positive rate against false positive rate. Right: one over the false positive
+        rate, on a logarithmic axis, against the true positive rate. Bands hold the central 68%.
+
+    Raises
+    ------
+    ValueError
+        If a classifier is unknown, or its scores do not match the labels.
+
+    Examples
+    --------
+    >>> labels = np.repeat([0, 1], 50)
+    >>> scores = np.random.default_rng(1).normal(labels)
+    >>> figure = roc_curves({"mlp": scores}, labels, title="toy", seed=1, n_bootstrap=5)
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['False positive rate', 'True positive rate (signal efficiency)']
+    """
+    labels = _check(scores, labels)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6))
+    # Dense where the curve is steep: a quadratic grid spends its points near zero.
+    grid = np.linspace(0, 1, 201) ** 2
+    draws = np.random.default_rng(seed).integers(len(labels), size=(n_bootstrap, len(labels)))
+    for name, values in scores.items():
+        colour = COLOURS[name]
+        fpr, tpr = roc_curve(values, labels)
+        replicas = [roc_curve(values[draw], labels[draw]) for draw in draws]
+        low, high = np.percentile([np.interp(grid, f, t) for f, t in replicas], _BAND, axis=0)
+        left.fill_between(grid, low, high, color=colour, alpha=0.25, lw=0)
+        left.plot(fpr, tpr, color=colour, label=CLASSIFIERS[name])
+        floor = 1 / np.sum(labels == 0)  # no false positive yet: less than one event's worth
+        low, high = np.percentile([np.interp(grid, t, f) for f, t in replicas], _BAND, axis=0)
+        right.fill_between(
+            grid, 1 / np.maximum(high, floor), 1 / np.maximum(low, floor), color=colour, alpha=0.25
+        )
+        right.plot(tpr, 1 / np.maximum(fpr, floor), color=colour, label=CLASSIFIERS[name])
+    left.plot([0, 1], [0, 1], color="grey", ls=":", label="guessing")
+    right.plot(grid[1:], 1 / grid[1:], color="grey", ls=":", label="guessing")
+    for name in PAPER.keys() & scores.keys() if paper else ():
+        fpr, tpr = operating_point(PAPER[name]["recall"], PAPER[name]["precision"])
+        style = dict(marker="*", ms=13, ls="", mec="black", color=COLOURS[name])
+        left.plot(fpr, tpr, **style, label=f"{CLASSIFIERS[name]}, the paper")
+        right.plot(tpr, 1 / fpr, **style)
+    left.set(xlabel="False positive rate", ylabel="True positive rate", title=title)
+    left.set(xlim=(0, 1), ylim=(0, 1.02))
+    right.set(xlabel="True positive rate (signal efficiency)", ylabel="1 / false positive rate")
+    right.set(xlim=(0, 1), yscale="log", title="background rejection")
+    left.legend(loc="lower right")
+    return figure
+
+
+def operating_point(recall: float, precision: float) -> tuple[float, float]:
+    r"""The point of the ROC plane that a recall and a precision stand for, classes balanced.
+
+    Precision is :math:`t / (t + f)` when both classes have equally many events, with the true
+    positive rate :math:`t` (the recall) and the false positive rate :math:`f`, so
+    :math:`f = t\,(1 / \mathrm{precision} - 1)`.
+
+    Parameters
+    ----------
+    recall, precision
+        Between 0 and 1, precision above 0.
+
+    Returns
+    -------
+    tuple of float
+        False positive rate and true positive rate.
+
+    Raises
+    ------
+    ValueError
+        If a number is outside its range.
+
+    Examples
+    --------
+    >>> operating_point(recall=0.6, precision=0.75)
+    (0.2, 0.6)
+    """
+    if not (0 <= recall <= 1 and 0 < precision <= 1):
+        raise ValueError(f"recall {recall}, precision {precision}: both lie between 0 and 1")
+    return round(recall * (1 / precision - 1), 12), recall
+
+
+def score_distributions(
+    scores: Mapping[str, np.ndarray], labels: np.ndarray, *, title: str, bins: int = 25
+):
+    """Scores of signal and background, one panel for each classifier, Poisson errors.
+
+    Parameters
+    ----------
+    scores
+        Name of a classifier to its scores between 0 and 1, shape (n,).
+    labels
+        Shape (n,); 1 is signal, 0 background.
+    title
+        Says the preset and the dz reference.
+    bins
+        Number of bins.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If a classifier is unknown, or its scores do not match the labels.
+
+    Examples
+    --------
+    >>> labels = np.repeat([0, 1], 50)
+    >>> figure = score_distributions({"trees": labels / 2 + 0.25}, labels, title="toy")
+    >>> figure.axes[0].get_xlabel()
+    'Score'
+    """
+    labels = _check(scores, labels)
+    figure, panels = pyplot.subplots(
+        1, len(scores), figsize=(3.6 * len(scores) + 0.6, 3.9), sharey=True, squeeze=False
+    )
+    edges = np.linspace(0, 1, bins + 1)
+    for axes, (name, values) in zip(panels[0], scores.items(), strict=True):
+        heights = {}
+        for label, role in enumerate(("background", "signal")):
+            counts, errors = count(values[labels == label], edges)
+            heights[role] = counts / np.sum(labels == label), errors / np.sum(labels == label)
+        draw(axes, heights, edges)
+        axes.axvline(0.5, color="grey", ls=":")
+        axes.set(xlabel="Score", title=CLASSIFIERS[name], xlim=(0, 1), ylim=(0, None))
+    panels[0, 0].set_ylabel("fraction of the class per bin")
+    panels[0, 0].legend(loc="upper right")
+    figure.suptitle(title)
+    return figure
+
+
+def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
+    """Area under the ROC curve for each signal mass against all the background.
+
+    Parameters
+    ----------
+    areas
+        Name of a classifier to mass [GeV] to ``{"value", "error"}``.
+    title
+        Says the preset and the dz reference.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no classifier.
+
+    Examples
+    --------
+    >>> area = {"value": 0.8, "error": 0.01}
+    >>> areas_per_mass({"mlp": {100.0: area}}, title="toy").axes[0].get_ylabel()
+    'AUC'
+    """
+    if not areas:
+        raise ValueError("areas: give the areas of at least one classifier")
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for shift, (name, by_mass) in enumerate(areas.items()):
+        # Beside each other, so that error bars of nearly equal areas stay apart.
+        place = np.arange(len(by_mass)) + 0.12 * (shift - (len(areas) - 1) / 2)
+        values = [area["value"] for area in by_mass.values()]
+        errors = [area["error"] for area in by_mass.values()]
+        style = dict(color=COLOURS[name], label=CLASSIFIERS[name], capsize=4)
+        axes.errorbar(place, values, errors, fmt="o", **style)
+        masses = [f"{mass:g} GeV" for mass in by_mass]
+    axes.set_xticks(range(len(masses)), masses)
+    axes.set(ylabel="AUC", xlabel="Mass of the long-lived neutralino", title=title)
+    axes.set_xlim(-0.5, len(masses) - 0.5)
+    axes.minorticks_off()
+    axes.legend(loc="best")
+    return figure
+
+
+def _check(scores, labels):
+    labels = np.asarray(labels)
+    if not scores:
+        raise ValueError("scores: give the scores of at least one classifier")
+    for name, values in scores.items():
+        if name not in CLASSIFIERS:
+            raise ValueError(f"scores: {name!r} is unknown; known are {', '.join(CLASSIFIERS)}")
+        if np.shape(values) != labels.shape:
+            raise ValueError(
+                f"scores of {name}: shape {np.shape(values)}, labels {labels.shape}; give one each"
+            )
+    if set(np.unique(labels)) != {0, 1}:
+        raise ValueError("labels: both classes are needed, 1 for signal and 0 for background")
+    return labels

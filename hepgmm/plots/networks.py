@@ -1,0 +1,199 @@
+"""Figures and tables of the networks: inputs, parameters, learning rate, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import pyplot
+
+from hepgmm.plots.histograms import count, draw
+from hepgmm.plots.style import COLOURS
+from hepgmm.report import CLASSIFIERS
+
+__all__ = ["learning_rates", "loss_curves", "network_inputs", "parameter_table", "transform_table"]
+
+
+def transform_table() -> str:
+    """Every kind of network inputs as a Markdown table: a row each, a column for each feature.
+
+    Examples
+    --------
+    >>> print(transform_table().splitlines()[-1])
+    | asinh | log(pT / Σ pT) | η / 2 | φ / π | asinh(d0 / 0.1 mm) | asinh(dz / 50 mm) |
+    """
+    from hepgmm.classify.features import TRANSFORMS
+
+    lines = ["| inputs | pT | η | φ | d0 | dz |", "|---" * 6 + "|"]
+    for kind, transforms in TRANSFORMS.items():
+        cells = [transform.formula for transform in transforms]
+        if kind == "scaled":
+            cells = ["mean 0, variance 1"] * len(cells)
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def parameter_table(models: Mapping[str, object]) -> str:
+    """Trainable parameters of each part of each network, as a Markdown table.
+
+    Parameters
+    ----------
+    models
+        Name of a network to the ``torch.nn.Module``.
+
+    Returns
+    -------
+    str
+        A row for each part that has parameters, and one for the sum.
+
+    Examples
+    --------
+    >>> from hepgmm.classify import MLP
+    >>> print(parameter_table({"mlp": MLP(width=4, n_layers=1)}))
+    | network | part | parameters |
+    |---|---|---|
+    | MLP | encoder | 32 |
+    | MLP | output | 5 |
+    | **MLP** | **all** | **37** |
+    """
+    lines = ["| network | part | parameters |", "|---|---|---|"]
+    for name, model in models.items():
+        title, total = CLASSIFIERS[name], 0
+        for part, module in model.named_children():
+            size = sum(weights.numel() for weights in module.parameters())
+            copies = f" ({len(module)} of them)" if hasattr(module, "__len__") else ""
+            total += size
+            if size:
+                lines.append(f"| {title} | {part}{copies} | {size:,} |")
+        lines.append(f"| **{title}** | **all** | **{total:,}** |")
+    return "\n".join(lines)
+
+
+def network_inputs(features, sample, *, title: str, bins: int = 40):
+    """Distributions of the five network inputs, signal and background tracks.
+
+    The error bars count the tracks of one event as one draw.
+
+    Parameters
+    ----------
+    features
+        The :class:`hepgmm.classify.TrackFeatures` of a model.
+    sample
+        A :class:`hepgmm.classify.Sample`.
+    title
+        Says the preset and the dz reference.
+    bins
+        Number of bins, between the 0.1 and 99.9 percentiles of each input.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from hepgmm.classify import Sample, TrackFeatures
+    >>> X = np.random.default_rng(1).uniform(0.1, 1, (4, 3, 5))
+    >>> sample = Sample(X, np.ones((4, 3), dtype=bool), [0, 0, 1, 1])
+    >>> figure = network_inputs(TrackFeatures("asinh"), sample, title="toy", bins=3)
+    >>> figure.axes[3].get_xlabel()
+    'asinh(d0 / 0.1 mm)'
+    """
+    import torch
+
+    inputs = features(torch.from_numpy(sample.X), torch.from_numpy(sample.mask)).numpy()
+    figure, grid = pyplot.subplots(2, 3, figsize=(10.4, 6.2))
+    for column, (axes, formula) in enumerate(zip(grid.flat, features.formulas, strict=False)):
+        values = inputs[..., column]
+        edges = np.linspace(*np.percentile(values[sample.mask], (0.1, 99.9)), bins + 1)
+        heights = {}
+        for label, role in enumerate(("background", "signal")):
+            events, slots = np.nonzero(sample.mask & (sample.y == label)[:, None])
+            counts, errors = count(values[events, slots], edges, groups=events)
+            heights[role] = counts / len(events), errors / len(events)
+        draw(axes, heights, edges)
+        axes.set(xlabel=formula, ylabel="fraction of tracks per bin", yscale="log")
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    grid[1, 2].axis("off")
+    grid[1, 2].legend(handles, names, loc="center", fontsize=12)
+    figure.suptitle(title)
+    return figure
+
+
+def learning_rates(results: Mapping[str, object], *, title: str):
+    """Learning rate by epoch for each network.
+
+    Parameters
+    ----------
+    results
+        Name of a network to its :class:`hepgmm.classify.training.TrainingResult`.
+    title
+        Says the preset.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> result = SimpleNamespace(history=[dict(epoch=0, lr=1e-3), dict(epoch=1, lr=1e-4)])
+    >>> learning_rates({"mlp": result}, title="toy").axes[0].get_yscale()
+    'log'
+    """
+    figure, axes = pyplot.subplots(figsize=(8, 3.6))
+    for name, result in results.items():
+        epoch, rate = _columns(result.history, "epoch", "lr")
+        axes.plot(epoch, rate, color=COLOURS[name], marker=".", label=CLASSIFIERS[name])
+    axes.set(xlabel="Epoch", ylabel="Learning rate", yscale="log", title=title)
+    axes.legend()
+    return figure
+
+
+def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[str, float]):
+    """Training and validation loss by epoch, one panel for each network, best epoch marked.
+
+    Parameters
+    ----------
+    results
+        Name of a network to its :class:`hepgmm.classify.training.TrainingResult`.
+    title
+        Says the preset.
+    errors
+        Name of a network to the standard error of its validation loss (finite number of
+        validation events), drawn as a band.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> history = [dict(epoch=i, train_loss=0.7 - i / 50, val_loss=0.69) for i in range(5)]
+    >>> result = SimpleNamespace(history=history, best_epoch=2)
+    >>> loss_curves({"mlp": result}, title="toy", errors={"mlp": 0.01}).axes[0].get_xlabel()
+    'Epoch'
+    """
+    figure, panels = pyplot.subplots(
+        1, len(results), figsize=(4.6 * len(results) + 0.8, 4), sharey=True, squeeze=False
+    )
+    for axes, (name, result) in zip(panels[0], results.items(), strict=True):
+        epoch, train, validation = _columns(result.history, "epoch", "train_loss", "val_loss")
+        colour = COLOURS[name]
+        axes.plot(epoch, train, color=colour, ls="--", label="training (dropout on)")
+        axes.plot(epoch, validation, color=colour, label="validation")
+        axes.fill_between(
+            epoch, validation - errors[name], validation + errors[name], color=colour, alpha=0.25
+        )
+        best = epoch == result.best_epoch
+        axes.plot(epoch[best], validation[best], "o", color="black", label="best epoch, kept")
+        axes.axhline(np.log(2), color="grey", ls=":", label="guessing, $\\ln 2$")
+        axes.set(xlabel="Epoch", title=CLASSIFIERS[name])
+        axes.legend()
+    panels[0, 0].set_ylabel("Binary cross-entropy (nats per event)")
+    figure.suptitle(title)
+    return figure
+
+
+def _columns(history, *names):
+    return [np.array([row[name] for row in history]) for name in names]

@@ -1,0 +1,109 @@
+"""The stages of the analysis and what each depends on, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["CURES", "STAGES", "Stage"]
+
+# None is the paper's plain model; the other two are the cures of speckles that it proposes.
+CURES = (None, "clipped", "scaled")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the analysis and what its outcome depends on.
+
+    Attributes
+    ----------
+    suffix
+        Ending of its file in the cache.
+    keys
+        The preset's keys that it reads, as ``group.key``; ``group.*`` stands for a whole group.
+    needs
+        The stages whose outcome it reads.
+    code
+        The modules and subpackages of ``hepgmm`` that compute it.
+    """
+
+    suffix: str
+    keys: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+    def inputs(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of ``parameters`` that the stage reads, as ``{"group.key": value}``.
+
+        Examples
+        --------
+        >>> Stage(".npz", keys=("overlay.mu",)).inputs({"overlay": {"mu": 60.0, "sigma_z": 53.0}})
+        {'overlay.mu': 60.0}
+        """
+        chosen = {}
+        for name in self.keys:
+            group, key = name.split(".")
+            for each in parameters[group] if key == "*" else (key,):
+                chosen[f"{group}.{each}"] = parameters[group][each]
+        return chosen
+
+
+_FIT = tuple(
+    f"mixture.{key}"
+    for key in (
+        "max_event_components",
+        "high_level_max",
+        "high_level_step",
+        "n_init",
+        "covariance_floor",
+    )
+)
+_CLIP = "mixture.clip_eigenvalues"
+_TRAINING = tuple(
+    f"training.{key}" for key in ("batch_size", "learning_rate", "schedule", "features")
+)
+_COLLIDE = ("collide", "events")
+_MIXTURE = ("mixture", "pileup/hierarchical", "pileup/drawing", "events")
+_CLASSIFY = ("classify/features", "classify/models", "classify/training")
+
+STAGES: dict[str, Stage] = {
+    "minbias": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),
+    "minbias-test": Stage(".parquet", keys=("mixture.synthetic_events",), code=_COLLIDE),
+    "qcd": Stage(".parquet", keys=("data.n_qcd", "data.pt_hat_min"), code=_COLLIDE),
+    "llp": Stage(".parquet", keys=("data.n_llp_per_mass", "data.ctau"), code=_COLLIDE),
+    "hgmm": Stage(".npz", keys=_FIT, needs=("minbias",), code=_MIXTURE),
+    "hgmm-scaled": Stage(".npz", keys=_FIT, needs=("minbias",), code=_MIXTURE),
+    "synthetic": Stage(".parquet", keys=("mixture.synthetic_events",), needs=("hgmm",)),
+    "synthetic-clipped": Stage(
+        ".parquet", keys=("mixture.synthetic_events", _CLIP), needs=("hgmm",)
+    ),
+    "synthetic-scaled": Stage(
+        ".parquet", keys=("mixture.synthetic_events", _CLIP), needs=("hgmm-scaled",)
+    ),
+    "datasets": Stage(
+        ".npz",
+        keys=(
+            "data.llp_masses",
+            "overlay.*",
+            _CLIP,
+            "training.test_fraction",
+            "training.validation_fraction",
+        ),
+        needs=("minbias", "qcd", "llp", "hgmm", "hgmm-scaled"),
+        code=("pileup/overlay", "tracks", "datasets"),
+    ),
+    "mlp": Stage(
+        ".safetensors",
+        keys=(*_TRAINING, "training.epochs_mlp"),
+        needs=("datasets",),
+        code=_CLASSIFY,
+    ),
+    "transformer": Stage(
+        ".safetensors",
+        keys=(*_TRAINING, "training.epochs_transformer", "training.feedforward"),
+        needs=("datasets",),
+        code=_CLASSIFY,
+    ),
+    "scores": Stage(".npz", needs=("datasets", "mlp", "transformer"), code=("classify/trees",)),
+}

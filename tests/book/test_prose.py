@@ -1,0 +1,71 @@
+"""The prose pages say what the code does: parameters, commands, examples."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hepgmm.cli import main
+from hepgmm.presets import SCHEMA, load_preset
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+PAGES = sorted(BOOK.glob("*.md"))
+
+
+def read(name):
+    return (BOOK / name).read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    """Code blocks of one language, without the indentation that a list gives them."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```", text, flags=re.M | re.S)
+    return [re.sub(rf"^{indent}", "", code, flags=re.M) for indent, code in found]
+
+
+@pytest.mark.parametrize("group", SCHEMA)
+def test_parameter_table_is_the_schema(group):
+    section = read("rerun.md").split(f"### `{group}`")[1].split("##")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", section, flags=re.M)
+    described = {key: (meaning.replace(r"\|", "|"), allowed) for key, meaning, allowed in rows}
+    assert described == {key: (rule.meaning, rule.allowed) for key, rule in SCHEMA[group].items()}
+
+
+def test_every_command_is_listed(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^ {4}([a-z]+)(?: |$)", capsys.readouterr().out, flags=re.M)
+    listed = re.findall(r"^\| `hepgmm (\w+)` \|", read("rerun.md"), flags=re.M)
+    assert commands
+    assert sorted(listed) == sorted(commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_examples_parse(page):
+    for code in blocks(page.read_text(encoding="utf-8"), "python"):
+        ast.parse(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_papermill_examples_name_notebooks_and_allowed_parameters(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"notebooks/\w+\.ipynb", text):
+        assert (BOOK.parent / name).is_file()
+    for override in re.findall(r'-y "(.+?)"', text):
+        load_preset("quick", **yaml.safe_load(override.replace("$mu", "60").replace("$ctau", "30")))
+
+
+def test_every_exercise_has_a_solution():
+    text = read("exercises.md")
+    labels = re.findall(r"\{exercise\} .+\n:label: (\S+)", text)
+    assert len(labels) >= 8
+    assert re.findall(r"\{solution\} (\S+)", text) == labels
+    assert re.findall(r"<(ex-\w+)>` \|", text) == labels
+
+
+def test_examples_of_presets_load(tmp_path):
+    for number, text in enumerate(blocks(read("rerun.md"), "yaml")):
+        preset = tmp_path / f"{number}.yaml"
+        preset.write_text(text, encoding="utf-8")
+        assert load_preset(preset)["overlay"]["mu"] == 140

@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hepgmm.classify.models import MLP, Transformer, predict
+from hepgmm.classify.storage import load_model, save_model
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLP(features="raw", width=8, n_layers=2, seed=1),
+        MLP(features="scaled", seed=2),
+        Transformer(n_blocks=1, width=16, n_heads=4, feedforward=24, dropout=0.2, seed=3),
+    ],
+)
+def test_a_saved_model_predicts_the_same(model, toy, tmp_path):
+    sample = toy(30, seed=1)
+    model.features.fit(sample.X, sample.mask)
+    save_model(tmp_path / "model.safetensors", model)
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert type(loaded) is type(model)
+    assert loaded.hyperparameters == model.hyperparameters
+    assert not loaded.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    np.testing.assert_array_equal(
+        predict(loaded, sample.X, sample.mask), predict(model, sample.X, sample.mask)
+    )
+
+
+def test_scales_of_the_training_set_are_saved(toy, tmp_path):
+    sample = toy(30, seed=1)
+    model = MLP(features="scaled")
+    model.features.fit(sample.X, sample.mask)
+    save_model(tmp_path / "m.safetensors", model)
+    mean = load_model(tmp_path / "m.safetensors").features.mean
+    np.testing.assert_allclose(mean, sample.X[sample.mask].mean(0), rtol=1e-4, atol=1e-5)
+
+
+def write(path, *, weights=None, **metadata):
+    described = {"format": "hepgmm classifier 1", "hyperparameters": "{}", **metadata}
+    save_file(weights or {"w": torch.zeros(2)}, path, described)
+
+
+def test_files_that_are_not_ours_are_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors: no such file"):
+        load_model(path)
+    path.write_bytes(b"not a model")
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a safetensors file"):
+        load_model(path)
+    save_file({"w": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match=r"not written by hepgmm\.classify\.save_model"):
+        load_model(path)
+    write(path, architecture="DeepSets")
+    with pytest.raises(ValueError, match="'DeepSets' is unknown; known are MLP, Transformer"):
+        load_model(path)
+    write(path, architecture="MLP", weights=Transformer(n_blocks=1).state_dict())
+    with pytest.raises(ValueError, match="its weights do not fit the MLP it names"):
+        load_model(path)
+    write(path, architecture="MLP", hyperparameters=json.dumps({"depth": 3}))
+    with pytest.raises(ValueError, match="its hyperparameters do not fit the MLP it names"):
+        load_model(path)
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, MLP())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a safetensors file, or a truncated one"):
+        load_model(path)

@@ -1,0 +1,298 @@
+import copy
+import csv
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hepgmm
+from hepgmm.classify.metrics import auc
+from hepgmm.classify.models import MLP, Transformer, predict
+from hepgmm.classify.training import learning_rate_factor, train
+
+
+def small_transformer(seed=1, **options):
+    options = {"width": 8, "n_heads": 2, "n_blocks": 1, "feedforward": 16} | options
+    return Transformer(seed=seed, **options)
+
+
+@pytest.fixture
+def run(toy, tmp_path):
+    """Train a small transformer for a moment; anything can be overridden."""
+
+    def run(model=None, *, directory="run", **options):
+        options = {
+            "training": toy(70, seed=1),
+            "validation": toy(40, seed=2),
+            "epochs": 5,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "step_epochs": 2,
+            "seed": 3,
+            "progress": False,
+            "accelerator": "cpu",
+        } | options
+        return train(model or small_transformer(), directory=tmp_path / directory, **options)
+
+    return run
+
+
+def losses(result):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
+
+
+def assert_equal_results(a, b):
+    assert losses(a) == losses(b)
+    assert a.best_epoch == b.best_epoch
+    for name, weights in a.model.state_dict().items():
+        assert torch.equal(weights, b.model.state_dict()[name]), name
+
+
+def when_trained(model, batches, act):
+    """Call ``act`` in the given training batch (from 1) of a model."""
+    seen = []
+
+    def hook(module, _):
+        if module.training:
+            seen.append(1)
+            if len(seen) == batches:
+                act()
+
+    model.register_forward_pre_hook(hook)
+    return model, seen
+
+
+def test_same_seed_same_result_other_seed_other_result(run):
+    first, again, other = run(directory="a"), run(directory="b"), run(directory="c", seed=4)
+    assert_equal_results(first, again)
+    assert losses(first) != losses(other)
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_an_interrupted_training_goes_on_to_the_same_result(run, schedule):
+    def stop():
+        raise KeyboardInterrupt
+
+    # 5 batches an epoch: the 13th is in the middle of the third epoch.
+    model, seen = when_trained(small_transformer(), 13, stop)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, directory="stopped", schedule=schedule)
+    assert signal.getsignal(signal.SIGINT) is handler
+    model, seen = when_trained(small_transformer(), math.inf, stop)
+    resumed = run(model, directory="stopped", schedule=schedule)
+    assert len(seen) == 15, "two epochs were finished, three are trained"
+    assert_equal_results(resumed, run(directory="whole", schedule=schedule))
+
+
+def test_a_killed_training_goes_on_to_the_same_result(run, toy, tmp_path):
+    for name, sample in (("training", toy(70, seed=1)), ("validation", toy(40, seed=2))):
+        np.savez(tmp_path / f"{name}.npz", X=sample.X, mask=sample.mask, y=sample.y)
+    script = """
+        import os, signal
+        import numpy as np
+        from hepgmm.classify import Sample, Transformer, train
+        samples = [Sample(**np.load(name + ".npz")) for name in ("training", "validation")]
+        model = Transformer(seed=1, width=8, n_heads=2, n_blocks=1, feedforward=16)
+        batches = []
+        def kill(module, _):
+            batches.append(module.training)
+            if sum(batches) == 13:
+                os.kill(os.getpid(), signal.SIGKILL)
+        model.register_forward_pre_hook(kill)
+        train(model, *samples, epochs=5, batch_size=16, learning_rate=2e-3, step_epochs=2, seed=3,
+              directory="killed", progress=False, accelerator="cpu")
+        """
+    code = f"import torch; torch.set_num_threads({torch.get_num_threads()})\n"
+    code += textwrap.dedent(script)
+    environment = os.environ | {"PYTHONPATH": str(Path(hepgmm.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    left = sorted(path.name for path in (tmp_path / "killed").iterdir())
+    assert left == ["best.safetensors", "history.csv", "last.ckpt"]
+    assert_equal_results(run(directory="killed"), run(directory="whole"))
+
+
+def test_a_finished_training_is_read_not_repeated(run):
+    first = run()
+    model, seen = when_trained(small_transformer(), math.inf, None)
+    again = run(model)
+    assert not seen
+    assert first.history == again.history
+    assert_equal_results(first, again)
+
+
+def test_result_is_the_best_epoch_not_the_last(run, toy):
+    validation = toy(40, seed=2)
+    # Labels that cannot be learned: the validation loss rises as the training goes on.
+    labels = np.random.default_rng(5).integers(0, 2, 40).astype(np.int8)
+    validation = type(validation)(validation.X, validation.mask, labels)
+    result = run(MLP(seed=1), validation=validation, learning_rate=1e-2, epochs=8)
+    val = [row["val_loss"] for row in result.history]
+    assert result.best_epoch == 1 + int(np.argmin(val)) < 8
+    p = predict(result.model, validation.X, validation.mask)
+    loss = -np.mean(np.log(np.where(labels == 1, p, 1 - p)))
+    assert loss == pytest.approx(min(val), rel=1e-5)
+
+
+def test_every_epoch_sees_every_event_once_in_another_order(run):
+    epochs = []
+
+    def note(module, inputs):
+        if module.training:
+            epochs.append(inputs[0][:, 0, 0].clone())
+
+    model = small_transformer()
+    model.register_forward_pre_hook(note)
+    run(model, epochs=2)
+    first, second = torch.cat(epochs[:5]), torch.cat(epochs[5:])
+    assert [len(batch) for batch in epochs[:5]] == [16, 16, 16, 16, 6]
+    assert not torch.equal(first, second)
+    assert torch.equal(first.sort().values, second.sort().values)
+    assert len(first) == 70
+
+
+def test_overfits_64_events_with_random_labels(run, toy):
+    sample = toy(64, seed=6)
+    labels = np.random.default_rng(7).integers(0, 2, 64)
+    sample = type(sample)(sample.X, sample.mask, labels)
+    result = run(
+        small_transformer(width=32, n_heads=8, feedforward=64, dropout=0.0),
+        training=sample,
+        validation=sample,
+        epochs=60,
+        batch_size=32,
+        learning_rate=5e-3,
+        schedule="cosine",
+    )
+    assert result.history[0]["val_loss"] > 0.5
+    assert result.history[-1]["val_loss"] < 0.05
+
+
+@pytest.mark.parametrize(
+    "model", [MLP(seed=1), MLP(features="scaled", seed=1), small_transformer()]
+)
+def test_learns_displaced_tracks(run, toy, model):
+    test = toy(400, seed=8, displaced=0.4)
+    result = run(
+        model,
+        training=toy(600, seed=9, displaced=0.4),
+        validation=toy(100, seed=10, displaced=0.4),
+        epochs=8,
+        batch_size=64,
+        learning_rate=5e-3,
+    )
+    assert auc(predict(result.model, test.X, test.mask), test.y) > 0.9
+
+
+def test_full_events_train_stably_from_the_first_step_at_the_paper_rate(run, toy):
+    """The sum over 80 tracks makes large logits; losses must come down and stay finite."""
+    result = run(
+        Transformer(n_blocks=2),
+        training=toy(256, seed=11, n_tracks=80, displaced=0.2),
+        validation=toy(64, seed=12, n_tracks=80, displaced=0.2),
+        epochs=4,
+        learning_rate=1e-3,
+    )
+    assert max(row["train_loss"] for row in result.history) < 2
+    assert result.history[-1]["val_loss"] < 0.6
+
+
+def test_the_given_model_and_torchs_random_numbers_are_left_alone(run):
+    model = MLP(features="scaled")
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    result = run(model, epochs=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+    assert not torch.equal(result.model.features.mean, model.features.mean)
+
+
+def test_history_is_written_as_csv(run, tmp_path):
+    result = run(epochs=3)
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == result.history
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["lr"] for row in rows] == pytest.approx([2e-3, 2e-3, 2e-4])
+
+
+def test_one_bar_and_nothing_else_is_printed(run, capfd, recwarn):
+    run(epochs=2)
+    assert capfd.readouterr() == ("", "")
+    run(epochs=2, directory="shown", progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "training Transformer" in err
+    assert err.count("\n") == 1
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"learning_rate": 1e-2}, "other learning_rate"),
+        ({"seed": 8}, "other seed"),
+        ({"epochs": 9}, "other epochs"),
+        ({"model": small_transformer(seed=2)}, "other model seed, initial weights"),
+        ({"model": MLP()}, "other architecture"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(run, change, named):
+    run(epochs=1)
+    with pytest.raises(ValueError, match=rf"last\.ckpt: belongs to another training \({named}"):
+        run(**({"epochs": 1} | change))
+
+
+def test_a_checkpoint_of_other_events_is_refused(run, toy):
+    run(epochs=1)
+    with pytest.raises(ValueError, match="other training events"):
+        run(epochs=1, training=toy(71, seed=1))
+    with pytest.raises(ValueError, match="other validation events"):
+        run(epochs=1, validation=toy(40, seed=3))
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_a_broken_checkpoint_is_named(run, tmp_path, content):
+    run(epochs=1)
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000] if content is None else content)
+    with pytest.raises(ValueError, match=r"last\.ckpt: not a checkpoint of hepgmm"):
+        run(epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs=0 is not a whole number above 0"),
+        ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0 is not above 0"),
+        ({"schedule": "linear"}, "schedule='linear' is unknown"),
+    ],
+)
+def test_impossible_settings_are_named(run, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(**options)
+
+
+def test_both_classes_are_needed(run, toy):
+    sample = toy(30, seed=1)
+    with pytest.raises(ValueError, match="the validation sample needs events of both classes"):
+        run(validation=sample[sample.y == 0])
+
+
+def test_cosine_schedule_rises_over_a_twentieth_then_falls_to_zero():
+    settings = {"schedule": "cosine", "steps_per_epoch": 20, "epochs": 10, "step_epochs": 1}
+    factors = np.array([learning_rate_factor(step, **settings) for step in range(201)])
+    np.testing.assert_allclose(factors[:10], np.arange(1, 11) / 10)
+    assert (np.diff(factors[10:]) < 0).all()
+    assert factors[105] == pytest.approx(0.5)
+    assert factors[200] == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from hepgmm.classify.metrics import auc
+from hepgmm.classify.trees import SUMMARY_NAMES, event_summaries, fit_trees
+
+
+def column(summaries, name):
+    return summaries[:, SUMMARY_NAMES.index(name)]
+
+
+def test_summaries_of_an_event_by_hand():
+    X = np.zeros((1, 4, 5))
+    X[0, :3] = [[0.5, 1.0, 0.1, 0.05, 3.0], [0.3, -1.0, 0.3, -5.0, 3.5], [0.2, 2.0, 3.0, 20.0, 9.0]]
+    summaries = event_summaries(X, np.array([[True, True, True, False]]))
+    expected = {
+        "number of tracks": 3,
+        "pT of the 1 hardest": 0.5,
+        "pT of the 2 hardest": 0.8,
+        "sum of pT squared": 0.38,
+        "mean |eta|": 4 / 3,
+        "pT-weighted |eta|": 1.2,
+        "fraction |d0| > 1 mm": 2 / 3,
+        "pT fraction |d0| > 1 mm": 0.5,
+        "fraction |d0| > 10 mm": 1 / 3,
+        "largest log |d0|": np.log10(20.001),
+        "log |d0| of the hardest": np.log10(0.051),
+        "pT-weighted dz": 4.35,
+        "spread of dz": np.std([3.0, 3.5, 9.0]),
+        "pT within 1 mm in dz of the hardest": 0.8,
+        "pT around the hardest track": 0.5,
+    }
+    for name, value in expected.items():
+        assert column(summaries, name)[0] == pytest.approx(value), name
+
+
+def test_padding_and_azimuth_of_the_event_change_nothing(toy):
+    sample = toy(30, seed=1)
+    summaries = event_summaries(sample.X, sample.mask)
+    X = np.where(sample.mask[..., None], sample.X, 7.0)
+    padded = np.concatenate([X, np.full((30, 3, 5), 9.0)], axis=1)
+    mask = np.concatenate([sample.mask, np.zeros((30, 3), dtype=bool)], axis=1)
+    padded[..., 2] = (padded[..., 2] + 1.0 + np.pi) % (2 * np.pi) - np.pi
+    np.testing.assert_allclose(event_summaries(padded, mask), summaries, rtol=1e-4, atol=1e-6)
+
+
+def test_an_event_without_tracks_is_finite():
+    summaries = event_summaries(np.zeros((1, 4, 5)), np.zeros((1, 4), dtype=bool))
+    assert np.isfinite(summaries).all()
+    assert column(summaries, "number of tracks")[0] == 0
+
+
+def test_trees_learn_and_are_reproducible(toy):
+    training, test = toy(600, seed=2, displaced=0.3), toy(600, seed=3, displaced=0.3)
+    scores = fit_trees(training, max_iter=30, seed=4).predict(test.X, test.mask)
+    assert auc(scores, test.y) > 0.9
+    again = fit_trees(training, max_iter=30, seed=4).predict(test.X, test.mask)
+    np.testing.assert_array_equal(scores, again)
+
+
+def test_trees_need_both_classes(toy):
+    sample = toy(50, seed=5)
+    with pytest.raises(ValueError, match="needs events of both classes"):
+        fit_trees(sample[sample.y == 1], seed=0)

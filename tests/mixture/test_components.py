@@ -1,0 +1,59 @@
+"""Components as vectors: the round trip and its order."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hepgmm.mixture.components import lower_triangles, pack, parameter_names, unpack
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(1, 5).flatmap(
+        lambda d: st.tuples(
+            arrays(float, (3, d), elements=st.floats(-1e3, 1e3)),
+            arrays(float, (3, d, d), elements=st.floats(-5, 5)),
+            arrays(float, 3, elements=st.floats(0, 1)),
+        )
+    )
+)
+def test_round_trip(components):
+    means, factors, weights = components
+    d = means.shape[1]
+    covariances = factors @ factors.transpose(0, 2, 1) + np.eye(d)
+    vectors = pack(means, covariances, weights)
+    assert vectors.shape == (3, d + d * (d + 1) // 2 + 1)
+    back = unpack(vectors)
+    np.testing.assert_array_equal(back[0], means)
+    np.testing.assert_allclose(back[1], covariances, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(back[2], weights)
+    np.testing.assert_allclose(lower_triangles(vectors, d), np.linalg.cholesky(covariances))
+
+
+def test_a_component_of_four_features_is_fifteen_named_numbers():
+    names = parameter_names(["log_pt", "eta", "d0", "dz"])
+    assert len(names) == len(set(names)) == 15
+    factor = np.tril(np.arange(1.0, 17.0).reshape(4, 4))
+    vector = pack(np.zeros((1, 4)), (factor @ factor.T)[None], [0.25])[0]
+    named = dict(zip(names, vector, strict=True))
+    assert named["L dz,eta"] == pytest.approx(factor[3, 1])
+    assert named["weight"] == 0.25
+
+
+def test_any_signs_of_the_entries_give_a_covariance():
+    vectors = np.random.default_rng(1).normal(size=(100, 15))
+    _, covariances, _ = unpack(vectors)
+    assert np.linalg.eigvalsh(covariances).min() > -1e-12
+
+
+def test_the_culprit_is_named():
+    covariances = np.tile(np.eye(2), (3, 1, 1))
+    covariances[2, 1, 1] = -1.0
+    with pytest.raises(ValueError, match="component 2 is not positive definite"):
+        pack(np.zeros((3, 2)), covariances, np.ones(3))
+    with pytest.raises(ValueError, match="expected shapes"):
+        pack(np.zeros((3, 2)), covariances[:2], np.ones(3))
+    with pytest.raises(ValueError, match=r"shape \(1, 7\) is not"):
+        unpack(np.zeros((1, 7)))

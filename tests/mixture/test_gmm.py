@@ -1,0 +1,112 @@
+"""A fitted mixture against closed forms, SciPy and scikit-learn."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from hepgmm.mixture.gmm import GaussianMixture, draw_normal
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    rng = np.random.default_rng(1)
+    factors = np.tril(rng.normal(size=(3, 3, 3))) + 2 * np.eye(3)
+    return GaussianMixture(
+        [0.2, 0.5, 0.3], 4 * rng.normal(size=(3, 3)), factors @ factors.transpose(0, 2, 1)
+    )
+
+
+@pytest.fixture(scope="module")
+def points(mixture):
+    return mixture.sample(500, seed=2)
+
+
+def test_log_prob_is_the_sum_over_scipy_gaussians(mixture, points):
+    density = sum(
+        w * multivariate_normal(m, c).pdf(points)
+        for w, m, c in zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    )
+    np.testing.assert_allclose(mixture.log_prob(points), np.log(density), rtol=1e-11)
+
+
+def test_agrees_with_sklearn_both_ways(mixture, points):
+    theirs = mixture.to_sklearn()
+    np.testing.assert_allclose(mixture.log_prob(points), theirs.score_samples(points), rtol=1e-11)
+    np.testing.assert_allclose(
+        mixture.responsibilities(points), theirs.predict_proba(points), atol=1e-12
+    )
+    assert mixture.bic(points) == pytest.approx(theirs.bic(points), rel=1e-12)
+    assert mixture.aic(points) == pytest.approx(theirs.aic(points), rel=1e-12)
+    back = GaussianMixture.from_sklearn(theirs)
+    np.testing.assert_array_equal(back.covariances, mixture.covariances)
+
+
+def test_bic_of_one_gaussian_is_its_entropy():
+    points = np.random.default_rng(3).multivariate_normal([1, 2], [[2, 0.5], [0.5, 1]], size=300)
+    covariance = np.cov(points.T, bias=True)
+    best = GaussianMixture([1.0], points.mean(axis=0)[None], covariance[None])
+    # The maximum of the likelihood is -n times the entropy of the fitted Gaussian.
+    entropy = 0.5 * np.log(np.linalg.det(2 * np.pi * np.e * covariance))
+    assert best.bic(points) == pytest.approx(5 * np.log(300) + 2 * 300 * entropy, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("k", "d", "expected"), [(1, 1, 2), (1, 4, 14), (10, 4, 149), (2, 15, 271)]
+)
+def test_number_of_parameters(k, d, expected):
+    mixture = GaussianMixture(np.full(k, 1 / k), np.zeros((k, d)), np.tile(np.eye(d), (k, 1, 1)))
+    assert mixture.n_parameters == expected
+
+
+def test_sample_has_the_moments_of_the_mixture(mixture):
+    n = 200_000
+    points, components = mixture.sample(n, seed=5, return_components=True)
+    fractions = np.bincount(components) / n
+    errors = np.sqrt(mixture.weights * (1 - mixture.weights) / n)
+    assert (np.abs(fractions - mixture.weights) < 4 * errors).all()
+    for k in range(3):
+        mine = points[components == k]
+        deviation = np.linalg.solve(mixture.covariances[k], mine.mean(axis=0) - mixture.means[k])
+        chi2 = len(mine) * deviation @ (mine.mean(axis=0) - mixture.means[k])
+        assert chi2 < 21.1  # 99.99% of a chi-squared with 3 degrees of freedom
+        np.testing.assert_allclose(np.cov(mine.T), mixture.covariances[k], atol=0.25)
+
+
+def test_sample_is_seeded_and_exact(mixture):
+    assert mixture.sample(0, seed=1).shape == (0, 3)
+    np.testing.assert_array_equal(mixture.sample(70_001, seed=1), mixture.sample(70_001, seed=1))
+    assert not np.array_equal(mixture.sample(10, seed=1), mixture.sample(10, seed=2))
+    assert len(mixture.log_prob(mixture.sample(70_001, seed=1))) == 70_001
+
+
+def test_draws_from_a_singular_covariance_stay_on_its_line():
+    factor = np.array([[[3.0, 0.0], [-6.0, 0.0]]])
+    points = draw_normal(np.zeros((1, 2)), factor, np.zeros(50, int), np.random.default_rng(1))
+    np.testing.assert_allclose(points[:, 1], -2 * points[:, 0], rtol=1e-12)
+
+
+def test_marginal_and_conditional_factorise_the_density(mixture, points):
+    marginal = mixture.marginal([2, 0])
+    for point in points[:5]:
+        rest = mixture.condition([2, 0], point[[2, 0]])
+        product = marginal.log_prob(point[None, [2, 0]]) + rest.log_prob(point[None, [1]])
+        np.testing.assert_allclose(product, mixture.log_prob(point[None]), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0], [[0.0]], [[[-1.0]]]), "component 0 is not positive definite"),
+        (([0.5, 0.2], [[0.0], [1.0]], np.ones((2, 1, 1))), "weights: .* sum to 1"),
+        (([1.0], [[np.nan]], [[[1.0]]]), "means: every number must be finite"),
+        (([1.0], [[0.0, 1.0]], [[[1.0]]]), "expected shapes"),
+    ],
+)
+def test_impossible_mixtures_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(*arguments)
+
+
+def test_wrong_number_of_features_is_refused(mixture):
+    with pytest.raises(ValueError, match=r"x: expected shape \(n, 3\), got \(4, 2\)"):
+        mixture.log_prob(np.zeros((4, 2)))

@@ -1,0 +1,95 @@
+import json
+
+import numpy as np
+import pytest
+
+from hepgmm import Analysis
+
+SMALL = {
+    "data": {"n_minbias": 60, "n_qcd": 60, "n_llp_per_mass": 30},
+    "mixture": {"max_event_components": 3, "high_level_max": 4, "synthetic_events": 40},
+    "overlay": {"mu": 5},
+    "training": {"epochs_mlp": 2, "epochs_transformer": 1, "validation_fraction": 0.25},
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def results(cache):
+    """Figures of one whole small run, from collisions to ROC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hepgmm.report.results_folder", lambda: cache / "results")
+        analysis = Analysis("quick", **SMALL, cache=cache, progress=False)
+        figures = analysis.results()
+        assert json.loads((cache / "results" / f"{analysis.name}.json").read_text()) == figures
+        assert (cache / "results" / f"{analysis.name}_roc.svg").stat().st_size > 1000
+    return figures
+
+
+def measurements(value):
+    """Every {"value", "error"} pair in nested figures."""
+    if isinstance(value, dict):
+        if set(value) == {"value", "error"}:
+            yield value
+        else:
+            for item in value.values():
+                yield from measurements(item)
+
+
+def test_every_classifier_has_every_metric_with_an_error(results):
+    assert set(results["classifiers"]) == {"mlp", "transformer", "trees"}
+    for figures in results["classifiers"].values():
+        assert set(figures["per_mass"]) == {"100", "500"}
+        for metric in ("auc", "accuracy", "recall", "precision"):
+            assert 0 <= figures[metric]["value"] <= 1
+            assert figures[metric]["error"] >= 0
+    assert "transformer - mlp" in results["differences"]
+
+
+def test_every_measurement_is_finite(results):
+    pairs = list(measurements(results))
+    assert len(pairs) > 40
+    assert np.isfinite([[pair["value"], pair["error"]] for pair in pairs]).all()
+
+
+def test_provenance_is_kept(results):
+    assert results["parameters"]["overlay"]["mu"] == 5
+    assert results["versions"]["pythia8mc"].startswith("8.")
+    assert {"minbias", "qcd", "llp-100", "llp-500", "hgmm", "mlp", "transformer"} <= set(
+        results["seconds"]
+    )
+    assert sum(results["events"].values()) == 120
+
+
+def test_a_second_analysis_only_reads_the_cache(cache, results, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("hepgmm.collide.generate", fail)
+    monkeypatch.setattr("hepgmm.pileup.hierarchical.HierarchicalGMM.fit", fail)
+    monkeypatch.setattr("hepgmm.datasets.make_samples", fail)
+    again = Analysis("quick", **SMALL, cache=cache, progress=False)
+    scores, test = again.scores(), again.datasets()["test"]
+    assert {len(score) for score in scores.values()} == {len(test)}
+
+
+def test_the_name_tells_a_changed_preset_from_a_shipped_one():
+    assert Analysis("quick").name == "quick"
+    changed = Analysis("quick", overlay={"mu": 140})
+    assert changed.name.startswith("quick-")
+    assert changed.label == "quick preset, modified"
+    assert changed.name != Analysis("quick", overlay={"mu": 20}).name
+
+
+def test_unknown_masses_cures_and_networks_are_named(cache):
+    analysis = Analysis("quick", cache=cache)
+    with pytest.raises(ValueError, match="mass: 300 GeV is not in"):
+        analysis.llp(300)
+    with pytest.raises(ValueError, match="cure: 'aspirin'"):
+        analysis.hgmm("aspirin")
+    with pytest.raises(ValueError, match="name: 'gnn'"):
+        analysis.trained("gnn")

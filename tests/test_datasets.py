@@ -1,0 +1,129 @@
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepgmm.datasets import SPLITS, label_events, load_samples, make_samples, save_samples
+from hepgmm.tracks import make_events, save_tracks
+
+OPTIONS = {
+    "mu": 3,
+    "sigma_z": 53.0,
+    "dz_reference": "origin",
+    "pt_min": 0.5,
+    "abs_eta_max": 4.5,
+    "max_tracks": 20,
+}
+
+
+def toy_events(n_events, *, d0, seed):
+    """Events of four tracks; d0 marks the event that a track comes from."""
+    random = np.random.default_rng(seed)
+    d0 = np.repeat(np.broadcast_to(d0, n_events), 4)
+    columns = {
+        "pt": random.uniform(1, 10, 4 * n_events),
+        "eta": random.normal(size=4 * n_events),
+        "phi": random.uniform(-np.pi, np.pi, 4 * n_events),
+        "d0": d0,
+        "dz": np.zeros(4 * n_events),
+    }
+    return make_events(columns, np.full(n_events, 4))
+
+
+def make(**changes):
+    hard = {0.0: toy_events(60, d0=-1.0, seed=1), 100.0: toy_events(60, d0=-2.0, seed=2)}
+    pool = toy_events(200, d0=np.arange(200) + 1.0, seed=3)
+    return make_samples(
+        hard,
+        pool,
+        options=OPTIONS | changes,
+        test_fraction=0.2,
+        validation_fraction=0.25,
+        seed=5,
+    )
+
+
+def test_the_split_has_its_fractions_and_no_hard_event_twice():
+    samples = make(mu=0)
+    assert [len(samples[name]) for name in SPLITS] == [72, 24, 24]
+    hardest = np.concatenate([samples[name].X[:, 0, 2] for name in SPLITS])
+    assert len(np.unique(hardest)) == 120
+
+
+def test_labels_follow_their_events():
+    for sample in make().values():
+        for X, mask, y, mass in zip(sample.X, sample.mask, sample.y, sample.mass, strict=True):
+            own = set(X[mask][:, 3]) & {-1.0, -2.0}
+            assert own == {-2.0 if y else -1.0}
+            assert mass == 100 * y
+
+
+def test_no_real_pileup_event_is_in_two_samples():
+    samples = make(mu=20, max_tracks=200)
+    used = [set(samples[name].X[samples[name].mask][:, 3]) - {-1.0, -2.0} for name in SPLITS]
+    assert all(used)
+    assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
+
+
+def test_a_generator_serves_all_samples():
+    class Generator:
+        def sample(self, n_events, *, seed):
+            return toy_events(n_events, d0=7.0, seed=np.random.default_rng(seed))
+
+    hard = {0.0: toy_events(30, d0=-1.0, seed=1), 100.0: toy_events(30, d0=-2.0, seed=2)}
+    samples = make_samples(
+        hard, Generator(), options=OPTIONS, test_fraction=0.2, validation_fraction=0.25, seed=5
+    )
+    for sample in samples.values():
+        assert set(sample.X[sample.mask][:, 3]) <= {-1.0, -2.0, 7.0}
+
+
+def test_the_seed_decides_everything():
+    first, again = make(), make()
+    for name in SPLITS:
+        np.testing.assert_array_equal(first[name].X, again[name].X)
+
+
+def test_samples_survive_a_round_trip(tmp_path):
+    samples = make()
+    save_samples(tmp_path / "samples.npz", samples)
+    back = load_samples(tmp_path / "samples.npz")
+    for name in SPLITS:
+        for field in ("X", "mask", "y", "mass"):
+            np.testing.assert_array_equal(getattr(samples[name], field), getattr(back[name], field))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", b"no zip at all"])
+def test_a_broken_file_of_samples_is_named(tmp_path, content):
+    path = tmp_path / "samples.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="samples.npz: not a file of samples"):
+        load_samples(path)
+
+
+def test_a_file_of_other_arrays_is_named(tmp_path):
+    np.savez(tmp_path / "samples.npz", X=np.zeros(3))
+    with pytest.raises(ValueError, match="samples.npz: not a file of samples"):
+        load_samples(tmp_path / "samples.npz")
+
+
+def test_two_files_become_a_labelled_sample(tmp_path):
+    for name, d0 in (("background", -1.0), ("signal", -2.0)):
+        save_tracks(tmp_path / f"{name}.parquet", toy_events(5, d0=d0, seed=1))
+    sample = label_events(tmp_path / "background.parquet", tmp_path / "signal.parquet")
+    assert sample.y.tolist() == [0] * 5 + [1] * 5
+    assert set(sample.X[sample.y == 1][sample.mask[sample.y == 1]][:, 3]) == {-2.0}
+
+
+def test_events_without_tracks_are_left_out_of_their_labels_too():
+    hard = {0.0: toy_events(30, d0=-1.0, seed=1), 100.0: toy_events(30, d0=-2.0, seed=2)}
+    hard[0.0] = ak.concatenate([hard[0.0][:20], hard[0.0][20:][:, :0]])
+    samples = make_samples(
+        hard,
+        toy_events(10, d0=1.0, seed=3),
+        options=OPTIONS | {"mu": 0},
+        test_fraction=0.2,
+        validation_fraction=0.25,
+        seed=5,
+    )
+    assert sum(len(sample) for sample in samples.values()) == 50
+    assert sum((sample.y == 0).sum() for sample in samples.values()) == 20

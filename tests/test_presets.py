@@ -1,0 +1,101 @@
+import copy
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hepgmm.presets import SCHEMA, Rule, load_preset, preset_files
+
+
+def write(folder, values):
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.mark.parametrize("name", ["quick", "standard", "paper"])
+def test_shipped_presets_name_themselves_and_hold_every_key(name):
+    values = yaml.safe_load(preset_files()[name].read_text())
+    assert values["preset"] == name
+    assert {group: set(values[group]) for group in SCHEMA} == {
+        group: set(rules) for group, rules in SCHEMA.items()
+    }
+    assert load_preset(name)["preset"] == name
+
+
+def test_the_paper_preset_has_the_sizes_of_the_paper():
+    paper = load_preset("paper")
+    assert paper["data"]["n_qcd"] == 200_000
+    assert paper["data"]["n_llp_per_mass"] == 100_000
+    assert paper["training"]["epochs_transformer"] == 500
+    assert paper["training"]["batch_size"] == 2048
+
+
+def test_overrides_change_only_their_key():
+    before, after = load_preset("quick"), load_preset("quick", overlay={"mu": 140})
+    assert after["overlay"].pop("mu") == 140
+    before["overlay"].pop("mu")
+    assert before == after
+
+
+def test_a_file_takes_the_keys_it_leaves_out_from_quick(tmp_path):
+    path = write(tmp_path, {"overlay": {"mu": 20}})
+    expected = copy.deepcopy(load_preset("quick"))
+    expected["preset"] = "mine"
+    expected["overlay"]["mu"] = 20
+    assert load_preset(path) == expected
+
+
+def test_the_seed_argument_wins():
+    assert load_preset("quick", seed=7)["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("overrides", "culprit"),
+    [
+        ({"overlay": {"muu": 60}}, "'muu'; allowed: mu, pileup"),
+        ({"overly": {"mu": 60}}, "'overly'; allowed: data, mixture"),
+        ({"overlay": {"mu": -1}}, "overlay.mu: -1 is not allowed; allowed: number from 0"),
+        ({"overlay": {"mu": float("nan")}}, "overlay.mu: nan"),
+        ({"overlay": {"mu": "60"}}, "overlay.mu: '60'"),
+        ({"overlay": {"mu": True}}, "overlay.mu: True"),
+        ({"overlay": {"pileup": "gan"}}, "allowed: hgmm, hgmm_clipped, hgmm_scaled, real"),
+        ({"overlay": 60}, "overlay must hold keys and values"),
+        ({"data": {"n_minbias": 100.5}}, "data.n_minbias: 100.5"),
+        ({"data": {"llp_masses": []}}, "data.llp_masses: []"),
+        ({"data": {"llp_masses": [100, -5]}}, "data.llp_masses: -5"),
+        ({"data": {"n_qcd": 1501}}, "data.n_qcd: 1501 does not balance the 1500 signal events"),
+        ({"training": {"test_fraction": 0.95}}, "training.test_fraction: 0.95"),
+    ],
+)
+def test_bad_values_are_named_with_the_allowed_ones(overrides, culprit):
+    with pytest.raises(ValueError) as error:
+        load_preset("quick", **overrides)
+    assert culprit in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_preset_lists_those_there_are():
+    with pytest.raises(FileNotFoundError, match="'slow'; there are paper, quick, standard"):
+        load_preset("slow")
+
+
+@pytest.mark.parametrize(("text", "culprit"), [("- 1\n- 2\n", "holds groups"), ("a: [", "YAML")])
+def test_a_file_that_is_no_preset_is_named(tmp_path, text, culprit):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=culprit) as error:
+        load_preset(path)
+    assert str(path) in str(error.value)
+
+
+@given(st.floats(0, 500))
+def test_every_number_within_the_bounds_is_kept(mu):
+    assert Rule("mean", float, 0, 500).check("overlay.mu", mu) == mu
+
+
+@given(st.floats().filter(lambda x: not 0 <= x <= 500))
+def test_every_number_outside_the_bounds_is_refused(mu):
+    with pytest.raises(ValueError, match="overlay.mu"):
+        Rule("mean", float, 0, 500).check("overlay.mu", mu)
