@@ -64,8 +64,8 @@ _TRAINING = tuple(
     f"training.{key}" for key in ("batch_size", "learning_rate", "schedule", "features")
 )
 _COLLIDE = ("collide", "events")
-_MIXTURE = ("mixture", "pileup/hierarchical", "pileup/drawing", "events")
-_CLASSIFY = ("classify/features", "classify/models", "classify/training")
+_MIXTURE = ("mixture", "pileup/hierarchical", "pileup/drawing", "pileup/reports", "events")
+_CLASSIFY = ("classify",)
 
 STAGES: dict[str, Stage] = {
     "minbias": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),

@@ -153,3 +153,9 @@ def test_network_inputs_leave_padding_out():
         edges = axes.patches[0].get_data().edges
         assert edges[-1] <= 1
         assert all(0.98 < patch.get_data().values.sum() <= 1 for patch in axes.patches)
+
+
+def test_network_inputs_need_both_classes():
+    sample = Sample(np.ones((2, 3, 5)), np.ones((2, 3), dtype=bool), [1, 1])
+    with pytest.raises(ValueError, match="both classes"):
+        networks.network_inputs(TrackFeatures("raw"), sample, title="toy")

@@ -10,6 +10,7 @@ from matplotlib import pyplot
 from hepgmm.plots.histograms import count, draw
 from hepgmm.plots.style import COLOURS
 from hepgmm.report import CLASSIFIERS
+from hepgmm.tracks import FEATURES
 
 __all__ = ["learning_rates", "loss_curves", "network_inputs", "parameter_table", "transform_table"]
 
@@ -89,6 +90,11 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        If the sample holds one class only.
+
     Examples
     --------
     >>> from hepgmm.classify import Sample, TrackFeatures
@@ -100,6 +106,8 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
     """
     import torch
 
+    if len(np.unique(sample.y)) != 2:
+        raise ValueError("sample: both classes are needed, 1 for signal and 0 for background")
     inputs = features(torch.from_numpy(sample.X), torch.from_numpy(sample.mask)).numpy()
     figure, grid = pyplot.subplots(2, 3, figsize=(10.4, 6.2))
     for column, (axes, formula) in enumerate(zip(grid.flat, features.formulas, strict=False)):
@@ -111,7 +119,11 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
             counts, errors = count(values[events, slots], edges, groups=events)
             heights[role] = counts / len(events), errors / len(events)
         draw(axes, heights, edges)
-        axes.set(xlabel=formula, ylabel="fraction of tracks per bin", yscale="log")
+        axes.set(xlabel=formula, ylabel="fraction of tracks per bin")
+        if FEATURES[column] in ("eta", "phi"):  # no tails
+            axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
     handles, names = grid[0, 0].get_legend_handles_labels()
     grid[1, 2].axis("off")
     grid[1, 2].legend(handles, names, loc="center", fontsize=12)
