@@ -211,6 +211,11 @@ def load_preset(
     values = _read(preset)
     base = values if preset == "quick" else _read("quick")
     merged = {"preset": values.pop("preset", None) or Path(preset).stem}
+    if str(preset) not in preset_files() and merged["preset"] in preset_files():
+        raise ValueError(
+            f"{preset}: preset: {merged['preset']!r} is the name of a preset of the package, whose "
+            "results it would replace; give it a name of its own"
+        )
     merged["seed"] = values.pop("seed", base.get("seed")) if seed is None else seed
     values.pop("seed", None)
     _reject_unknown("group", {**values, **overrides}, SCHEMA, source=str(preset))

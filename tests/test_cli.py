@@ -8,7 +8,8 @@ import pytest
 from hepgmm.cli import main
 from hepgmm.tracks import make_events, save_tracks
 
-COMMANDS = "generate fit sample overlay train evaluate validate run book report benchmark".split()
+COMMANDS = ["generate", "fit", "sample", "overlay", "train", "evaluate", "validate", "run"]
+COMMANDS += ["book", "report", "benchmark"]
 
 
 @pytest.fixture

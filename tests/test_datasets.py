@@ -96,13 +96,13 @@ def test_samples_survive_a_round_trip(tmp_path):
 def test_a_broken_file_of_samples_is_named(tmp_path, content):
     path = tmp_path / "samples.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="samples.npz: not a file of samples"):
+    with pytest.raises(ValueError, match=r"samples\.npz: not a file of samples"):
         load_samples(path)
 
 
 def test_a_file_of_other_arrays_is_named(tmp_path):
     np.savez(tmp_path / "samples.npz", X=np.zeros(3))
-    with pytest.raises(ValueError, match="samples.npz: not a file of samples"):
+    with pytest.raises(ValueError, match=r"samples\.npz: not a file of samples"):
         load_samples(tmp_path / "samples.npz")
 
 

@@ -47,6 +47,12 @@ def test_a_file_takes_the_keys_it_leaves_out_from_quick(tmp_path):
     assert load_preset(path) == expected
 
 
+def test_a_copy_that_keeps_the_name_of_a_shipped_preset_is_refused(tmp_path):
+    path = write(tmp_path, {"preset": "quick", "overlay": {"mu": 20}})
+    with pytest.raises(ValueError, match="'quick' is the name of a preset of the package"):
+        load_preset(path)
+
+
 def test_the_seed_argument_wins():
     assert load_preset("quick", seed=7)["seed"] == 7
 
@@ -97,5 +103,5 @@ def test_every_number_within_the_bounds_is_kept(mu):
 
 @given(st.floats().filter(lambda x: not 0 <= x <= 500))
 def test_every_number_outside_the_bounds_is_refused(mu):
-    with pytest.raises(ValueError, match="overlay.mu"):
+    with pytest.raises(ValueError, match=r"overlay\.mu"):
         Rule("mean", float, 0, 500).check("overlay.mu", mu)

@@ -58,7 +58,7 @@ def test_the_readme_is_filled_and_filling_again_changes_nothing(tmp_path, result
 def test_a_readme_without_markers_is_named(tmp_path, results):
     readme = tmp_path / "README.md"
     readme.write_text("nothing to fill")
-    with pytest.raises(ValueError, match="README.md: no <!-- results -->"):
+    with pytest.raises(ValueError, match=r"README\.md: no <!-- results -->"):
         update_readme(readme, results)
 
 

@@ -208,7 +208,9 @@ def scatter(samples: Mapping, *, xlabel: str, ylabel: str, title: str, xlim=None
         squeeze=False,
     )
     for axes, (name, (x, y)) in zip(grid.flat, samples.items(), strict=True):
-        axes.plot(x, y, ".", ms=2 if len(x) > 1000 else 5, color=COLOURS.get(name, COLOURS["synthetic"]))
+        axes.plot(
+            x, y, ".", ms=2 if len(x) > 1000 else 5, color=COLOURS.get(name, COLOURS["synthetic"])
+        )
         axes.set(xlabel=xlabel, title=name, xlim=xlim, ylim=ylim)
     grid[0, 0].set_ylabel(ylabel)
     figure.suptitle(title)
