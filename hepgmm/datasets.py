@@ -153,7 +153,8 @@ def load_samples(path: Path) -> dict[str, Sample]:
         If the file is truncated, of another kind, or without one of the arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # np.load itself leaves a truncated file open
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {
                 name: Sample(*(arrays[f"{name}.{field}"] for field in _FIELDS)) for name in SPLITS
             }

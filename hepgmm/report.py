@@ -75,7 +75,8 @@ def format_measurement(figure: Any) -> str:
     Parameters
     ----------
     figure
-        ``{"value": float, "error": float}``, or anything else, which is written as it is.
+        ``{"value": float, "error": float}``, or ``{"count": int, "fraction": float}``, or
+        anything else, which is written as it is.
 
     Returns
     -------
@@ -87,10 +88,14 @@ def format_measurement(figure: Any) -> str:
     '0.8123 ± 0.0041'
     >>> format_measurement({"value": 5.1, "error": 0.0})
     '5.1 ± 0'
+    >>> format_measurement({"count": 3, "fraction": 0.015})
+    '3 (1.5%)'
     >>> format_measurement(12)
     '12'
     """
-    if not isinstance(figure, Mapping) or set(figure) < {"value", "error"}:
+    if isinstance(figure, Mapping) and {"count", "fraction"} <= set(figure):
+        return f"{figure['count']} ({100 * figure['fraction']:.3g}%)"
+    if not isinstance(figure, Mapping) or not {"value", "error"} <= set(figure):
         return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
     value, error = figure["value"], figure["error"]
     if not (error > 0 and math.isfinite(error)):

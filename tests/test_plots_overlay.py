@@ -6,11 +6,14 @@ import pytest
 from matplotlib import pyplot
 
 from hepgmm.plots import overlay as figures
+from hepgmm.plots import use_style
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
-    yield
+def style():
+    with pyplot.rc_context():
+        use_style()
+        yield
     pyplot.close("all")
 
 
@@ -68,7 +71,7 @@ def test_dz_by_reference_loses_no_track(events):
         steps = sum(patch.get_data().values.sum() for patch in axes.patches)
         assert steps * len(events) == pytest.approx(ak.count(events.pt))
         assert axes.get_xlabel() == "$|d_z|$ [mm]"
-    assert [axes.get_title() for axes in figure.axes] == ["origin", "hard"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["origin", "hard"]
 
 
 def test_share_by_mu_shows_the_shares():

@@ -194,8 +194,8 @@ def scatter(samples: Mapping, *, xlabel: str, ylabel: str, title: str, xlim=None
     Examples
     --------
     >>> figure = scatter({"real": ([1.0], [2.0])}, xlabel="x [mm]", ylabel="y [mm]", title="toy")
-    >>> figure.axes[0].get_title(loc="left")
-    'real'
+    >>> figure.axes[0].get_ylabel()
+    'y [mm]'
     """
     if not samples:
         raise ValueError("samples: give at least one sample of points")

@@ -155,8 +155,8 @@ def dz_by_reference(references: Mapping[str, ak.Array], *, title: str):
     Examples
     --------
     >>> track = {"pt": 5.0, "eta": 0.1, "phi": 0.2, "d0": 0.0, "dz": 20.0, "origin": 0}
-    >>> dz_by_reference({"hard": ak.Array([[track]])}, title="toy").axes[0].get_title()
-    'hard'
+    >>> dz_by_reference({"hard": ak.Array([[track]])}, title="toy").axes[0].get_xlabel()
+    '$|d_z|$ [mm]'
     """
     if not references:
         raise ValueError("references: there is no event to draw")

@@ -33,7 +33,7 @@ def same():
 
 @pytest.fixture(scope="module")
 def shifted():
-    return compare(events(400, seed=1), events(300, seed=2, eta_shift=1.0), seed=3)
+    return compare(events(1600, seed=1), events(1200, seed=2, eta_shift=1.0), seed=3)
 
 
 def test_equal_samples_are_not_told_apart(same):
