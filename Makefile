@@ -34,7 +34,7 @@ benchmark: $(INSTALLED) ## speed of the synthetic events against Pythia's
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 
 clean: ## remove what was built, cached and measured; .venv stays
 	rm -rf _build _cache dist results/quick*
