@@ -286,7 +286,11 @@ def _fill_book(command):
 def _book(options):
     from hepgmm.book import build_book
 
-    build_book(options.preset, force=options.force)
+    try:
+        build_book(options.preset, force=options.force)
+    except RuntimeError as error:
+        # the failing cell or the warnings of a page, which the message holds
+        sys.exit(f"hepgmm book: {error}")
 
 
 def _fill_report(command):
