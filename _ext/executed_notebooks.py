@@ -11,9 +11,9 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-__all__ = ["NotebookTable", "swap_in", "tidy"]
+from hepgmm.book import EXECUTED
 
-EXECUTED = Path("_build") / "executed"
+__all__ = ["NotebookTable", "swap_in", "tidy"]
 
 
 def tidy(notebook):
@@ -60,7 +60,7 @@ class NotebookTable(SphinxDirective):
         return [table(["Notebook", "Preset", "Time"], rows)]
 
 
-def table(header, rows, caption=None):
+def table(header, rows):
     """Build a docutils table of plain strings."""
     group = nodes.tgroup(cols=len(header))
     group += [nodes.colspec(colwidth=1) for _ in header]
@@ -72,8 +72,6 @@ def table(header, rows, caption=None):
             part += row
     group += [head, body]
     whole = nodes.table(classes=["hepgmm-table"])
-    if caption:
-        whole += nodes.title(text=caption)
     whole += group
     return whole
 

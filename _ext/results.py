@@ -11,7 +11,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from hepgmm.presets import preset_files
-from hepgmm.report import classifier_table, format_measurement, load_results
+from hepgmm.report import classifier_table, format_measurement, load_results, table_caption
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +71,8 @@ class ResultsTable(SphinxDirective):
         if results is None:
             text = f"The {preset} preset has not been run yet: make book PRESET={preset} runs it."
             return [nodes.note("", nodes.paragraph(text=text))]
-        made_by = (
-            f"Made by the `{preset}` preset, seed {results['seed']}; errors by bootstrap over "
-            f"{results['events']['test']} test events. The paper's figures carry no errors."
-        )
-        return self.parse_text_to_nodes(f"{classifier_table(results)}\n\n{made_by}\n")
+        table = f"{classifier_table(results)}\n\n{table_caption(results)}\n"
+        return self.parse_text_to_nodes(table)
 
 
 def setup(app):

@@ -10,11 +10,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import numpy as np
 
 from hepgmm.cache import cache_folder, code_fingerprint, digest, usable_cores
-from hepgmm.io_utils import atomic_write
+from hepgmm.io_utils import atomic_write, write_json
 from hepgmm.presets import load_preset
 from hepgmm.stages import CURES, STAGES
 
@@ -85,6 +84,10 @@ class Analysis:
         self.workers = workers or usable_cores()
         self.progress = progress
         self._kept: dict[Path, Any] = {}
+        # All keys now: code that is edited during the run is not the code that runs.
+        self._keys: dict[str, str] = {}
+        for stage in STAGES:
+            self._keys[stage] = self._key(stage)
         self._nested = 0.0  # seconds spent in the stages that the running one asked for
 
     @property
@@ -97,9 +100,12 @@ class Analysis:
 
     def key(self, stage: str) -> str:
         """Digest of everything that decides the outcome of ``stage``."""
-        entry = STAGES[stage]
+        return self._keys[stage]
+
+    def _key(self, stage):
+        entry = STAGES[stage].chosen(self.parameters)
         code = {name: code_fingerprint(name) for name in entry.code}
-        needs = [self.key(name) for name in entry.needs]
+        needs = [self._keys[name] for name in entry.needs]
         return digest([stage, self.parameters["seed"], entry.inputs(self.parameters), code, needs])
 
     def path(self, stage: str, variant: str = "") -> Path:
@@ -139,6 +145,14 @@ class Analysis:
     def minbias(self):
         """The min-bias events that the mixture learns from (awkward array of tracks)."""
         return self._events("minbias", "minbias", self.parameters["data"]["n_minbias"])
+
+    def minbias_pool(self):
+        """As many min-bias events again, the pileup of ``overlay.pileup: real``.
+
+        The mixture has not seen them: a classifier that was trained on its synthetic pileup can be
+        tested on this one.
+        """
+        return self._events("minbias-pool", "minbias", self.parameters["data"]["n_minbias"])
 
     def minbias_test(self):
         """As many fresh min-bias events as synthetic ones, which no fit has seen."""
@@ -254,7 +268,7 @@ class Analysis:
             masses = self.parameters["data"]["llp_masses"]
             hard = {0.0: self.qcd(), **{mass: self.llp(mass) for mass in masses}}
             choice = self.parameters["overlay"]["pileup"]
-            pileup = self.minbias() if choice == "real" else self.hgmm(choice[5:] or None)
+            pileup = self.minbias_pool() if choice == "real" else self.hgmm(choice[5:] or None)
             samples = make_samples(
                 hard,
                 pileup,
@@ -288,9 +302,8 @@ class Analysis:
             if name == "mlp":
                 model = MLP(features=options["features"], seed=seed)
             else:
-                model = Transformer(
-                    features=options["features"], feedforward=options["feedforward"], seed=seed
-                )
+                shape = {key: options[key] for key in ("feedforward", "attention_dropout")}
+                model = Transformer(features=options["features"], seed=seed, **shape)
             return train(
                 model,
                 samples["train"],
@@ -346,33 +359,27 @@ class Analysis:
             stage, ``events`` by sample, ``mixture``, ``classifiers``, ``differences`` and
             ``single_cut``; every measured figure is ``{"value": …, "error": …}``.
         """
-        from hepgmm.merit import classifier_figures, environment, single_cut_figures
         from hepgmm.report import results_folder
 
-        signal = ak.concatenate([self.llp(m) for m in self.parameters["data"]["llp_masses"]])
-        cuts = {key: self.parameters["overlay"][key] for key in ("pt_min", "abs_eta_max")}
-        seed = self._seed("bootstrap")
-        samples, scores = self.datasets(), self.scores()
         results = {
             "preset": self.name,
             "seed": self.parameters["seed"],
             "parameters": self.parameters,
-            **environment(),
-            "seconds": self.seconds(),
-            "events": {name: len(sample) for name, sample in samples.items()},
-            "mixture": {
-                **self.hgmm().report_,
-                "speckles": {cure or "plain": self.speckles(cure) for cure in CURES},
-            },
-            **classifier_figures(scores, samples["test"], seed=seed),
-            "single_cut": single_cut_figures(self.qcd(), signal, cuts=cuts, seed=seed),
+            **self._get("figures", self._measure, lambda path: json.loads(path.read_text())),
         }
-        with atomic_write(results_folder() / f"{self.name}.json") as temporary:
-            temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        self._draw_roc(results_folder() / f"{self.name}_roc.svg", scores, samples["test"].y, seed)
+        roc = results_folder() / f"{self.name}_roc.svg"
+        if write_json(results_folder() / f"{self.name}.json", results) or not roc.exists():
+            self._draw_roc(roc)
         return results
 
-    def _draw_roc(self, path, scores, labels, seed):
+    def _measure(self, path):
+        from hepgmm.merit import environment, run_figures
+
+        figures = run_figures(self, seed=self._seed("bootstrap"))
+        # The seconds come last, when all stages have run.
+        write_json(path, {**environment(), "seconds": self.seconds(), **figures})
+
+    def _draw_roc(self, path):
         from matplotlib import pyplot
 
         from hepgmm.plots import use_style
@@ -382,7 +389,8 @@ class Analysis:
         title = f"{self.label}, μ = {overlay['mu']:g}, dz from {overlay['dz_reference']}"
         with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
             use_style()
-            figure = roc_curves(scores, labels, title=title, seed=seed)
+            labels = self.datasets()["test"].y
+            figure = roc_curves(self.scores(), labels, title=title, seed=self._seed("bootstrap"))
             figure.savefig(temporary, metadata={"Date": None})
             pyplot.close(figure)
 

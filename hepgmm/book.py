@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hepgmm.cache import code_fingerprint, digest, project_root
-from hepgmm.io_utils import atomic_write
+from hepgmm.io_utils import write_json
 from hepgmm.presets import load_preset, preset_files
 
 __all__ = ["build_book", "build_html", "execute_notebooks"]
 
 EXECUTED = Path("_build") / "executed"
+_STARTERS = {"arguments", "book", "cli", "__pycache__"}
 
 
 def build_book(preset="quick", *, root=None, only=None, force=False, strict=True, progress=True):
@@ -96,7 +97,7 @@ def execute_notebooks(preset="quick", *, root=None, only=None, force=False, prog
         start = time.perf_counter()
         _execute(notebook, target, parameters)
         seconds = round(time.perf_counter() - start, 1)
-        _write_record(record, fingerprint=fingerprint, preset=preset, seconds=seconds)
+        write_json(record, {"fingerprint": fingerprint, "preset": preset, "seconds": seconds})
         _say(progress, f"{label}: {seconds:.0f} s")
         done.append(target)
     return done
@@ -168,7 +169,7 @@ def _package_fingerprint():
     # this module and the command line only start the notebooks: they change nothing in them
     package = Path(__file__).resolve().parent
     names = {path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
-    return {name: code_fingerprint(name) for name in sorted(names - {"book", "cli", "__pycache__"})}
+    return {name: code_fingerprint(name) for name in sorted(names - _STARTERS)}
 
 
 def _recorded(record):
@@ -176,11 +177,6 @@ def _recorded(record):
         return json.loads(record.read_text(encoding="utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _write_record(record, **entries):
-    with atomic_write(record) as temporary:
-        temporary.write_text(json.dumps(entries, indent=1), encoding="utf-8")
 
 
 def _execute(notebook, target, parameters):

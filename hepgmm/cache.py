@@ -16,15 +16,15 @@ __all__ = ["cache_folder", "code_fingerprint", "digest", "project_root", "usable
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def digest(value: Any) -> str:
-    """Twelve hexadecimal digits that name a JSON-like value.
+def digest(value: Any, n_digits: int = 12) -> str:
+    """Hexadecimal digits, the first of its SHA-256, that name a JSON-like value.
 
     Examples
     --------
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
     """
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:n_digits]
 
 
 @functools.cache

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from hepgmm import __version__
+from hepgmm.arguments import Parser, add_output, add_preset, add_seed, count
+from hepgmm.io_utils import write_json
 
 __all__ = ["main"]
 
 _UNITS = "pT in GeV, phi in rad, d0 and dz in mm; masses in GeV, lengths in mm."
+_RESUMABLE = ("generate", "train", "run", "book")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,27 +27,29 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 2 on bad input (with one line on stderr), 130 after Ctrl-C.
+        Exit code: 0, 2 on bad input (with one line on stderr), 130 after Ctrl-C. With bad
+        arguments, code 2 comes as ``SystemExit``.
 
     Examples
     --------
-    >>> main(["generate", "minbias", "-n", "-3", "-o", "events.parquet"])
+    >>> main(["generate", "higgs", "-n", "3", "-o", "events.parquet"])
     2
     """
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         print(f"hepgmm {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"hepgmm {options.command}: interrupted; the same command resumes", file=sys.stderr)
+        resumes = "; the same command resumes" if options.command in _RESUMABLE else ""
+        print(f"hepgmm {options.command}: interrupted{resumes}", file=sys.stderr)
         return 130
     return 0
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="hepgmm",
         description=f"Hierarchical Gaussian mixtures of pileup, from collisions to ROC. {_UNITS}",
     )
@@ -63,34 +67,28 @@ def _parser():
     return parser
 
 
-def _show(table):
-    """Print a flat table of figures, one a line."""
+def _show(table, path=None):
+    """Print a flat table of figures, one a line, with their floors; write it to a path, if any."""
     from hepgmm.report import format_measurement
 
-    width = max(len(name) for name in table)
-    for name, figure in table.items():
-        print(f"{name:<{width}}  {format_measurement(figure)}")
+    rows = [(name, format_measurement(figure)) for name, figure in table.items()]
+    if all(isinstance(figure, dict) and "floor" in figure for figure in table.values()):
+        floors = [f"{figure['floor']:.4g}" for figure in table.values()]
+        rows = [("", "value", "floor"), *((*row, x) for row, x in zip(rows, floors, strict=True))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    if path:
+        write_json(path, table)
 
 
-def _write_json(path, values):
-    from hepgmm.io_utils import atomic_write
-
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _add_seed(command):
-    command.add_argument("-s", "--seed", type=int, default=1, help="random seed (default 1)")
-
-
-def _add_output(command, what):
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
-
-
-def _add_preset(command):
-    command.add_argument(
-        "-p", "--preset", default="quick", help="quick (default), standard, paper, or a YAML file"
-    )
+@contextmanager
+def _naming(*paths):
+    """Put the files that the events are from before an error about the events."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{', '.join(map(str, paths))}: {error}") from error
 
 
 # Collisions and pileup ----------------------------------------------------------------------
@@ -98,15 +96,13 @@ def _add_preset(command):
 
 def _fill_generate(command):
     command.add_argument("process", help="minbias, qcd or llp")
-    command.add_argument("-n", "--events", type=int, required=True, help="number of events")
-    command.add_argument(
-        "--workers", type=int, default=1, help="processes; no effect on the events"
-    )
+    command.add_argument("-n", "--events", type=count, required=True, help="number of events")
+    command.add_argument("--workers", type=count, default=1, help="processes; no effect on events")
     command.add_argument("--pt-hat-min", type=float, help="qcd: lowest pT-hat [GeV] (default 20)")
     command.add_argument("--mass", type=float, help="llp: neutralino mass [GeV] (default 100)")
     command.add_argument("--ctau", type=float, help="llp: proper decay length [mm] (default 3000)")
-    _add_seed(command)
-    _add_output(command, "parquet file of tracks")
+    add_seed(command)
+    add_output(command, ".parquet", "parquet file of tracks")
 
 
 def _generate(options):
@@ -125,11 +121,11 @@ def _generate(options):
 
 def _fill_fit(command):
     command.add_argument("events", type=Path, help="parquet file of min-bias tracks")
-    command.add_argument("--max-components", type=int, default=100, help="of the high level")
+    command.add_argument("--max-components", type=count, default=100, help="of the high level")
     command.add_argument("--scale-features", action="store_true", help="part of the second cure")
-    command.add_argument("--workers", type=int, default=1, help="processes; no effect on the fit")
-    _add_seed(command)
-    _add_output(command, "npz file of the model")
+    command.add_argument("--workers", type=count, default=1, help="processes; no effect on the fit")
+    add_seed(command)
+    add_output(command, ".npz", "npz file of the model")
 
 
 def _fit(options):
@@ -141,16 +137,19 @@ def _fit(options):
         workers=options.workers,
         seed=options.seed,
     )
-    model.fit(load_tracks(options.events), progress=True).save(options.output)
+    events = load_tracks(options.events)
+    with _naming(options.events):
+        model.fit(events, progress=True)
+    model.save(options.output)
     _show(model.report_)
 
 
 def _fill_sample(command):
     command.add_argument("model", type=Path, help="npz file that `hepgmm fit` wrote")
-    command.add_argument("-n", "--events", type=int, required=True, help="number of events")
+    command.add_argument("-n", "--events", type=count, required=True, help="number of events")
     command.add_argument("--clip", type=float, metavar="EPS", help="floor of the eigenvalues")
-    _add_seed(command)
-    _add_output(command, "parquet file of tracks")
+    add_seed(command)
+    add_output(command, ".parquet", "parquet file of tracks")
 
 
 def _sample(options):
@@ -171,8 +170,8 @@ def _fill_overlay(command):
     command.add_argument(
         "--dz-reference", default="origin", help="origin (default), hard or reconstructed"
     )
-    _add_seed(command)
-    _add_output(command, "parquet file of tracks")
+    add_seed(command)
+    add_output(command, ".parquet", "parquet file of tracks")
 
 
 def _overlay(options):
@@ -193,48 +192,59 @@ def _overlay(options):
 def _fill_validate(command):
     command.add_argument("real", type=Path, help="parquet file of real events")
     command.add_argument("synthetic", type=Path, help="parquet file of synthetic events")
-    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write JSON")
-    _add_seed(command)
+    add_output(command, ".json", "also write JSON", required=False)
+    add_seed(command)
 
 
 def _validate(options):
     from hepgmm import load_tracks
     from hepgmm.validate import compare
 
-    figures = compare(load_tracks(options.real), load_tracks(options.synthetic), seed=options.seed)
-    _show(figures)
-    if options.output:
-        _write_json(options.output, figures)
+    paths = options.real, options.synthetic
+    events = [load_tracks(path) for path in paths]
+    with _naming(*paths):
+        figures = compare(*events, seed=options.seed)
+    _show(figures, options.output)
 
 
 # Classifiers --------------------------------------------------------------------------------
+
+
+def _labelled_parts(options, *fractions):
+    """The events of both files in random parts, each with some events of either file."""
+    from hepgmm.datasets import label_events
+    from hepgmm.pileup.overlay import split_events
+
+    sample = label_events(options.background, options.signal)
+    parts = split_events(len(sample), fractions=fractions, seed=options.seed)
+    for label, path in enumerate((options.background, options.signal)):
+        found = sample.y == label
+        if not all(found[part].any() for part in parts):
+            raise ValueError(f"{path}: {found.sum()} events with accepted tracks are too few")
+    return [sample[part] for part in parts]
 
 
 def _fill_train(command):
     command.add_argument("background", type=Path, help="parquet file of overlaid QCD events")
     command.add_argument("signal", type=Path, help="parquet file of overlaid neutralino events")
     command.add_argument("--model", default="transformer", help="mlp or transformer (default)")
-    command.add_argument("--epochs", type=int, default=20, help="default 20")
-    command.add_argument("--batch-size", type=int, default=256, help="events (default 256)")
+    command.add_argument("--epochs", type=count, default=20, help="default 20")
+    command.add_argument("--batch-size", type=count, default=256, help="events (default 256)")
     command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 2e-3)")
     command.add_argument("--features", default="asinh", help="raw, scaled or asinh (default)")
-    _add_seed(command)
-    _add_output(command, "safetensors file of the model; a folder beside it keeps checkpoints")
+    add_seed(command)
+    add_output(command, ".safetensors", "file of the model; a folder beside it keeps checkpoints")
 
 
 def _train(options):
     from hepgmm.classify import MLP, Transformer, save_model, train
-    from hepgmm.datasets import label_events
-    from hepgmm.pileup.overlay import split_events
 
     classes = {"mlp": MLP, "transformer": Transformer}
     if options.model not in classes:
         raise ValueError(f"--model: {options.model!r} is not one of {', '.join(classes)}")
-    sample = label_events(options.background, options.signal)
-    parts = split_events(len(sample), fractions=(0.85, 0.15), seed=options.seed)
     result = train(
         classes[options.model](features=options.features, seed=options.seed),
-        *(sample[part] for part in parts),
+        *_labelled_parts(options, 0.85, 0.15),
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
@@ -250,20 +260,17 @@ def _fill_evaluate(command):
     command.add_argument("model", type=Path, help="safetensors file that `hepgmm train` wrote")
     command.add_argument("background", type=Path, help="parquet file of other QCD events")
     command.add_argument("signal", type=Path, help="parquet file of other neutralino events")
-    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write JSON")
-    _add_seed(command)
+    add_output(command, ".json", "also write JSON", required=False)
+    add_seed(command)
 
 
 def _evaluate(options):
     from hepgmm.classify import evaluate, load_model, predict
-    from hepgmm.datasets import label_events
 
     model = load_model(options.model)
-    sample = label_events(options.background, options.signal)
+    (sample,) = _labelled_parts(options, 1.0)
     figures = evaluate(predict(model, sample.X, sample.mask), sample.y, seed=options.seed)
-    _show(figures)
-    if options.output:
-        _write_json(options.output, figures)
+    _show(figures, options.output)
 
 
 # The whole analysis -------------------------------------------------------------------------
@@ -279,7 +286,7 @@ def _run(options):
 
 
 def _fill_book(command):
-    _add_preset(command)
+    add_preset(command)
     command.add_argument("--force", action="store_true", help="run unchanged notebooks too")
 
 
@@ -305,18 +312,16 @@ def _report(options):
 
 
 def _fill_benchmark(command):
-    command.add_argument("-n", "--events", type=int, default=300, help="min-bias events (300)")
-    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write JSON")
-    _add_seed(command)
+    command.add_argument("-n", "--events", type=count, default=300, help="min-bias events (300)")
+    add_output(command, ".json", "also write JSON", required=False)
+    add_seed(command)
 
 
 def _benchmark(options):
     from hepgmm.benchmark import sampling_speed
 
     figures = sampling_speed(options.events, seed=options.seed)
-    _show(figures)
-    if options.output:
-        _write_json(options.output, figures)
+    _show(figures, options.output)
 
 
 _COMMANDS = {
@@ -366,7 +371,7 @@ _COMMANDS = {
         _run,
         "Run the whole analysis of a preset and write results/<preset>.json.",
         "--preset standard",
-        _add_preset,
+        add_preset,
     ),
     "book": (
         _book,

@@ -12,16 +12,13 @@ from tqdm.auto import tqdm
 
 from hepgmm.classify.samples import Sample
 from hepgmm.io_utils import atomic_write
-from hepgmm.pileup.overlay import overlay, split_events
+from hepgmm.pileup.overlay import CHUNK, overlay, split_events
 from hepgmm.tracks import accept, load_tracks, select
 
 __all__ = ["SPLITS", "label_events", "load_samples", "make_samples", "save_samples"]
 
 SPLITS = ("train", "validation", "test")
 _FIELDS = ("X", "mask", "y", "mass")
-
-# Hard events that are overlaid at a time: 500 with 60 pileup events of 70 tracks take 0.5 GB.
-_CHUNK = 500
 
 
 def make_samples(
@@ -74,14 +71,14 @@ def make_samples(
         pools = [accept(pileup[part], **cuts) for part in parts]
     samples = {}
     for name, member, pool, split_seed in zip(SPLITS, members, pools, seeds, strict=True):
-        n_chunks = -(-len(member) // _CHUNK)
+        n_chunks = -(-len(member) // CHUNK)
         chunks = zip(np.array_split(member, n_chunks), split_seed.spawn(n_chunks), strict=True)
         parts = []
         for chunk, chunk_seed in tqdm(
             chunks,
             total=n_chunks,
             desc=f"overlay, {name}",
-            unit=f"{_CHUNK} events",
+            unit=f"{CHUNK} events",
             disable=not progress,
         ):
             mixed = overlay(

@@ -13,9 +13,10 @@ import numpy as np
 from hepgmm.cache import usable_cores
 from hepgmm.classify.metrics import auc_difference, evaluate, single_cut_accuracy
 from hepgmm.classify.samples import Sample
+from hepgmm.stages import CURES
 from hepgmm.tracks import accept
 
-__all__ = ["classifier_figures", "environment", "single_cut_figures"]
+__all__ = ["classifier_figures", "environment", "run_figures", "single_cut_figures"]
 
 _PACKAGES = [
     "hepgmm",
@@ -29,6 +30,38 @@ _PACKAGES = [
     "matplotlib",
     "jupyter-book",
 ]
+
+
+def run_figures(analysis, *, seed: int) -> dict[str, Any]:
+    """Everything that is measured in one run.
+
+    Parameters
+    ----------
+    analysis
+        The :class:`hepgmm.Analysis`; it computes the stages that are not in its cache.
+    seed
+        Seed of the bootstrap over test events.
+
+    Returns
+    -------
+    dict
+        ``events`` in each sample, the ``mixture`` with its speckles under each cure,
+        ``classifiers`` and ``differences`` (:func:`classifier_figures`) and ``single_cut``
+        (:func:`single_cut_figures`).
+    """
+    parameters = analysis.parameters
+    samples = analysis.datasets()
+    cuts = {key: parameters["overlay"][key] for key in ("pt_min", "abs_eta_max")}
+    signal = ak.concatenate([analysis.llp(mass) for mass in parameters["data"]["llp_masses"]])
+    return {
+        "events": {name: len(sample) for name, sample in samples.items()},
+        "mixture": {
+            **analysis.hgmm().report_,
+            "speckles": {cure or "plain": analysis.speckles(cure) for cure in CURES},
+        },
+        **classifier_figures(analysis.scores(), samples["test"], seed=seed),
+        "single_cut": single_cut_figures(analysis.qcd(), signal, cuts=cuts, seed=seed),
+    }
 
 
 def classifier_figures(
@@ -48,8 +81,9 @@ def classifier_figures(
     Returns
     -------
     dict
-        ``classifiers``: name -> AUC, accuracy, recall and precision with bootstrap errors, the
-        same against each mass alone under ``per_mass``.
+        ``classifiers``: name -> AUC, accuracy, recall and precision with bootstrap errors; under
+        ``per_mass`` the same for each mass alone against all the background, which is weighted to
+        count as much as the signal.
         ``differences``: ``"a - b"`` -> AUC difference with its paired bootstrap error.
     """
     masses = np.unique(test.mass[test.y == 1])
@@ -58,7 +92,7 @@ def classifier_figures(
         classifiers[name] = {
             **evaluate(score, test.y, seed=seed),
             "per_mass": {
-                f"{mass:g}": evaluate(score[part], test.y[part], seed=seed)
+                f"{mass:g}": evaluate(score[part], test.y[part], balance=True, seed=seed)
                 for mass in masses
                 for part in [(test.y == 0) | (test.mass == mass)]
             },

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ class Rule:
         Returns
         -------
         int, float, str or list
-            The value, an integer promoted where a real number is meant.
+            The value, an integer promoted where a real number is meant, and so is text such as
+            ``1e-5``, which YAML does not take for a number.
 
         Raises
         ------
@@ -86,6 +88,10 @@ class Rule:
         return self._check_one(where, value)
 
     def _check_one(self, where, value):
+        given = value
+        if isinstance(value, str) and self.kind is not str:
+            with suppress(ValueError):
+                value = float(value)
         numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
         if self.kind is str:
             good = isinstance(value, str) and (not self.choices or value in self.choices)
@@ -93,7 +99,7 @@ class Rule:
             good = numeric and self.low <= value <= self.high
             good = good and (self.kind is float or float(value).is_integer())
         if not good:
-            raise ValueError(f"{where}: {value!r} is not allowed; allowed: {self.allowed}")
+            raise ValueError(f"{where}: {given!r} is not allowed; allowed: {self.allowed}")
         return self.kind(value)
 
 
@@ -146,6 +152,7 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "schedule": Rule("course of the learning rate", str, choices=("step", "cosine")),
         "features": Rule("transform of the five inputs", str, choices=("raw", "scaled", "asinh")),
         "feedforward": Rule("width of the transformer's feed-forward layers", low=1, high=8192),
+        "attention_dropout": Rule("dropout of the transformer's attention weights", float, 0, 0.9),
         "test_fraction": Rule("share of events kept for the test", float, 0.01, 0.9),
         "validation_fraction": Rule(
             "share of the training events that choose the best epoch", float, 0.01, 0.9
@@ -201,7 +208,8 @@ def load_preset(
     FileNotFoundError
         If there is no such preset or file; the message lists the presets.
     ValueError
-        If a group or key is unknown or a value impossible; the message lists what is allowed.
+        If a group or key is unknown or a value impossible; the message names the preset (or
+        "override") and lists what is allowed.
 
     Examples
     --------
@@ -210,28 +218,38 @@ def load_preset(
     """
     values = _read(preset)
     base = values if preset == "quick" else _read("quick")
-    merged = {"preset": values.pop("preset", None) or Path(preset).stem}
-    if str(preset) not in preset_files() and merged["preset"] in preset_files():
+    name = values.pop("preset", None)
+    if name is None:
+        name = Path(preset).stem
+    elif not (isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*", name)):
         raise ValueError(
-            f"{preset}: preset: {merged['preset']!r} is the name of a preset of the package, whose "
+            f"{preset}: preset: {name!r} cannot name the files of a run; use letters, digits, "
+            "'_', '-' and '.', but not first a '.'"
+        )
+    if str(preset) not in preset_files() and name in preset_files():
+        raise ValueError(
+            f"{preset}: preset: {name!r} is the name of a preset of the package, whose "
             "results it would replace; give it a name of its own"
         )
-    merged["seed"] = values.pop("seed", base.get("seed")) if seed is None else seed
-    values.pop("seed", None)
+    own_seed = values.pop("seed", base.get("seed"))
+    where, seed = (f"{preset}: seed", own_seed) if seed is None else ("override: seed", seed)
+    merged = {"preset": name, "seed": Rule("seed", int, 0, 2**63).check(where, seed)}
     _reject_unknown("group", {**values, **overrides}, SCHEMA, source=str(preset))
     for group, rules in SCHEMA.items():
-        merged[group] = copy.deepcopy(dict(base[group]))
-        for source, change in ((preset, values.get(group)), ("override", overrides.get(group))):
+        checked = {}
+        for source, change in (
+            ("quick", base[group]),
+            (preset, values.get(group)),
+            ("override", overrides.get(group)),
+        ):
             change = {} if change is None else change
             if not isinstance(change, Mapping):
                 raise ValueError(f"{source}: {group} must hold keys and values, not {change!r}")
             _reject_unknown(f"key of {group}", change, rules, source=str(source))
-            merged[group].update(change)
-        merged[group] = {
-            key: rules[key].check(f"{group}.{key}", merged[group][key]) for key in rules
-        }
-    Rule("seed", int, 0, 2**63).check("seed", merged["seed"])
-    _check_together(merged)
+            for key, value in change.items():
+                checked[key] = rules[key].check(f"{source}: {group}.{key}", value)
+        merged[group] = {key: checked[key] for key in rules}
+    _check_together(merged, source=str(preset))
     return merged
 
 
@@ -244,8 +262,8 @@ def _read(preset):
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{path}: not YAML in UTF-8 ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a preset holds groups of keys: {', '.join(SCHEMA)}")
     return values
@@ -257,18 +275,25 @@ def _reject_unknown(what, names, allowed, *, source):
             raise ValueError(f"{source}: unknown {what}: {name!r}; allowed: {', '.join(allowed)}")
 
 
-def _check_together(values):
+def _check_together(values, *, source):
     data, training = values["data"], values["training"]
+    masses = [f"{mass:g}" for mass in data["llp_masses"]]
+    # Files are named by the mass, so that equal ones would be one sample, taken twice.
+    if len(set(masses)) < len(masses):
+        raise ValueError(
+            f"{source}: data.llp_masses: {', '.join(masses)} GeV are not distinct to six digits; "
+            "give each mass once"
+        )
     n_signal = data["n_llp_per_mass"] * len(data["llp_masses"])
     if data["n_qcd"] != n_signal:
         raise ValueError(
-            f"data.n_qcd: {data['n_qcd']} does not balance the {n_signal} signal events "
+            f"{source}: data.n_qcd: {data['n_qcd']} does not balance the {n_signal} signal events "
             "(n_llp_per_mass times the number of llp_masses); make them equal"
         )
     n_test = 2 * n_signal * training["test_fraction"]
     n_validation = (2 * n_signal - n_test) * training["validation_fraction"]
     if min(n_test, n_validation) < 4:
         raise ValueError(
-            "training.test_fraction, training.validation_fraction: fewer than 4 events are left "
-            "to test or validate with; raise them, or data.n_qcd"
+            f"{source}: training.test_fraction, training.validation_fraction: fewer than 4 events "
+            "are left to test or validate with; raise them, or data.n_qcd"
         )

@@ -20,6 +20,7 @@ __all__ = [
     "format_measurement",
     "load_results",
     "results_folder",
+    "table_caption",
     "update_readme",
 ]
 
@@ -130,6 +131,29 @@ def classifier_table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def table_caption(results: Mapping[str, Any]) -> str:
+    """How the figures of :func:`classifier_table` were made, and how to read the paper's.
+
+    Parameters
+    ----------
+    results
+        What :func:`load_results` gives.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    overlay = results["parameters"]["overlay"]
+    return (
+        f"Made by the `{results['preset']}` preset, seed {results['seed']}: "
+        f"{results['events']['test']} test events, μ = {overlay['mu']:g}, "
+        f"pileup from `{overlay['pileup']}`, dz relative to `{overlay['dz_reference']}`; "
+        "errors by bootstrap over the test events. The paper gives no errors, no lifetime and no "
+        "pT-hat, so its figures are beside ours for orientation, not as a target."
+    )
+
+
 def update_readme(path: Path, results: Mapping[str, Any]) -> None:
     """Fill the table between the ``<!-- results -->`` markers of a Markdown file.
 
@@ -146,15 +170,8 @@ def update_readme(path: Path, results: Mapping[str, Any]) -> None:
         If the file has no pair of markers.
     """
     text = Path(path).read_text(encoding="utf-8")
-    overlay = results["parameters"]["overlay"]
-    caption = (
-        f"Made by the `{results['preset']}` preset, seed {results['seed']}: "
-        f"{results['events']['test']} test events, μ = {overlay['mu']:g}, "
-        f"pileup from `{overlay['pileup']}`, dz relative to `{overlay['dz_reference']}`; "
-        "errors by bootstrap over the test events. The paper states no lifetime and no "
-        "pT-hat, so its figures are beside ours for orientation, not as a target."
-    )
-    block = f"<!-- results -->\n{classifier_table(results)}\n\n{caption}\n<!-- /results -->"
+    table = f"{classifier_table(results)}\n\n{table_caption(results)}"
+    block = f"<!-- results -->\n{table}\n<!-- /results -->"
     new, found = re.subn(r"<!-- results -->.*?<!-- /results -->", lambda _: block, text, flags=re.S)
     if not found:
         raise ValueError(f"{path}: no <!-- results --> … <!-- /results --> markers to fill")

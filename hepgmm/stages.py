@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 __all__ = ["CURES", "STAGES", "Stage"]
@@ -26,12 +26,20 @@ class Stage:
         The stages whose outcome it reads.
     code
         The modules and subpackages of ``hepgmm`` that compute it.
+    by_pileup
+        ``overlay.pileup`` -> the keys and the needs that it adds.
     """
 
     suffix: str
     keys: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    by_pileup: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+
+    def chosen(self, parameters: Mapping[str, Any]) -> Stage:
+        """The stage with the keys and needs of the pileup that ``parameters`` choose."""
+        keys, needs = self.by_pileup.get(parameters["overlay"]["pileup"], ((), ()))
+        return replace(self, keys=self.keys + keys, needs=self.needs + needs, by_pileup={})
 
     def inputs(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The part of ``parameters`` that the stage reads, as ``{"group.key": value}``.
@@ -65,10 +73,11 @@ _TRAINING = tuple(
 )
 _COLLIDE = ("collide", "events")
 _MIXTURE = ("mixture", "pileup/hierarchical", "pileup/drawing", "pileup/reports", "events")
-_CLASSIFY = ("classify",)
+_NETWORK = ("classify/features", "classify/models", "classify/training")
 
 STAGES: dict[str, Stage] = {
     "minbias": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),
+    "minbias-pool": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),
     "minbias-test": Stage(".parquet", keys=("mixture.synthetic_events",), code=_COLLIDE),
     "qcd": Stage(".parquet", keys=("data.n_qcd", "data.pt_hat_min"), code=_COLLIDE),
     "llp": Stage(".parquet", keys=("data.n_llp_per_mass", "data.ctau"), code=_COLLIDE),
@@ -86,24 +95,40 @@ STAGES: dict[str, Stage] = {
         keys=(
             "data.llp_masses",
             "overlay.*",
-            _CLIP,
             "training.test_fraction",
             "training.validation_fraction",
         ),
-        needs=("minbias", "qcd", "llp", "hgmm", "hgmm-scaled"),
+        needs=("qcd", "llp"),
         code=("pileup/overlay", "tracks", "datasets"),
+        by_pileup={
+            "hgmm": ((), ("hgmm",)),
+            "hgmm_clipped": ((_CLIP,), ("hgmm",)),
+            "hgmm_scaled": ((_CLIP,), ("hgmm-scaled",)),
+            "real": ((), ("minbias-pool",)),
+        },
     ),
     "mlp": Stage(
         ".safetensors",
         keys=(*_TRAINING, "training.epochs_mlp"),
         needs=("datasets",),
-        code=_CLASSIFY,
+        code=_NETWORK,
     ),
     "transformer": Stage(
         ".safetensors",
-        keys=(*_TRAINING, "training.epochs_transformer", "training.feedforward"),
+        keys=(
+            *_TRAINING,
+            "training.epochs_transformer",
+            "training.feedforward",
+            "training.attention_dropout",
+        ),
         needs=("datasets",),
-        code=_CLASSIFY,
+        code=_NETWORK,
     ),
     "scores": Stage(".npz", needs=("datasets", "mlp", "transformer"), code=("classify/trees",)),
+    "figures": Stage(
+        ".json",
+        keys=("mixture.synthetic_events", "overlay.*", _CLIP),
+        needs=("qcd", "llp", "hgmm", "hgmm-scaled", "scores"),
+        code=("merit", "classify/metrics", "statistics", "pileup/speckles", "tracks"),
+    ),
 }

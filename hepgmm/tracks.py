@@ -128,8 +128,12 @@ def load_tracks(path) -> ak.Array:
         columns[feature], counts[feature] = values, ak.to_numpy(ak.num(lists))
         if not np.array_equal(counts[feature], counts["pt"]):
             raise ValueError(f"{path}: {feature} and pt have different numbers of tracks")
-    about = json.loads((schema.metadata or {}).get(b"hepgmm", b"{}"))
-    events = make_events(columns, counts["pt"], provenance=about.get("provenance"))
+    try:
+        about = json.loads((schema.metadata or {}).get(b"hepgmm", b"{}"))
+        provenance = dict(about.get("provenance") or {})
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{path}: its hepgmm metadata is damaged; write it again") from None
+    events = make_events(columns, counts["pt"], provenance=provenance)
     check_events(events, name=str(path))
     return events
 

@@ -1,4 +1,4 @@
-"""The benchmark's figures are there, finite and of the right kind; how large they are is no test."""
+"""The figures are there, finite and of the right kind; how large they are is no test."""
 
 import math
 

@@ -2,7 +2,11 @@ import pytest
 
 from hepgmm import Analysis
 from hepgmm.cache import code_fingerprint
+from hepgmm.presets import SCHEMA
 from hepgmm.stages import STAGES, Stage
+
+# what is made of the events with pileup
+OVERLAID = {"datasets", "mlp", "transformer", "scores", "figures"}
 
 
 def test_the_fingerprint_is_blind_to_comments_and_docstrings(tmp_path, monkeypatch):
@@ -31,9 +35,11 @@ def test_a_subpackage_is_fingerprinted_whole(tmp_path, monkeypatch):
 def test_stages_only_name_parameters_code_and_stages_that_exist():
     parameters = Analysis("quick").parameters
     for stage in STAGES.values():
-        stage.inputs(parameters)
         assert all(code_fingerprint(name) for name in stage.code)
-        assert all(name in STAGES for name in stage.needs)
+        for pileup in SCHEMA["overlay"]["pileup"].choices:
+            chosen = stage.chosen({**parameters, "overlay": {"pileup": pileup}})
+            chosen.inputs(parameters)
+            assert all(name in STAGES for name in chosen.needs)
 
 
 def test_every_parameter_decides_some_stage():
@@ -46,13 +52,17 @@ def test_every_parameter_decides_some_stage():
 @pytest.mark.parametrize(
     ("change", "recomputed"),
     [
-        ({"training": {"epochs_mlp": 31}}, {"mlp", "scores"}),
-        ({"training": {"epochs_transformer": 9}}, {"transformer", "scores"}),
-        ({"overlay": {"mu": 61}}, {"datasets", "mlp", "transformer", "scores"}),
+        ({"training": {"epochs_mlp": 31}}, {"mlp", "scores", "figures"}),
+        ({"training": {"epochs_transformer": 9}}, {"transformer", "scores", "figures"}),
+        ({"overlay": {"mu": 61}}, OVERLAID),
+        (
+            {"mixture": {"clip_eigenvalues": 0.1}},
+            {"synthetic-clipped", "synthetic-scaled", "figures"},
+        ),
         ({"data": {"n_minbias": 301}}, set(STAGES) - {"minbias-test", "qcd", "llp"}),
         (
             {"mixture": {"synthetic_events": 999}},
-            {n for n in STAGES if n.startswith("synth")} | {"minbias-test"},
+            {n for n in STAGES if n.startswith("synth")} | {"minbias-test", "figures"},
         ),
         ({"seed": 2}, set(STAGES)),
     ],
@@ -60,6 +70,31 @@ def test_every_parameter_decides_some_stage():
 def test_a_change_recomputes_what_depends_on_it_and_nothing_else(change, recomputed):
     before, after = Analysis("quick"), Analysis("quick", **change)
     assert {stage for stage in STAGES if before.key(stage) != after.key(stage)} == recomputed
+
+
+@pytest.mark.parametrize(
+    ("pileup", "change", "recomputed"),
+    [
+        ("real", {"clip_eigenvalues": 0.1}, set()),
+        ("hgmm", {"clip_eigenvalues": 0.1}, set()),
+        ("hgmm_clipped", {"clip_eigenvalues": 0.1}, OVERLAID),
+        ("real", {"n_init": 2}, {"figures"}),
+        ("hgmm_scaled", {"n_init": 2}, OVERLAID),
+    ],
+)
+def test_samples_depend_on_the_pileup_that_is_in_them(pileup, change, recomputed):
+    chosen = {"overlay": {"pileup": pileup}}
+    before, after = Analysis("quick", **chosen), Analysis("quick", **chosen, mixture=change)
+    changed = {stage for stage in OVERLAID if before.key(stage) != after.key(stage)}
+    assert changed == recomputed | {"figures"}
+
+
+def test_code_that_is_edited_during_a_run_does_not_name_its_outcome(monkeypatch):
+    analysis = Analysis("quick")
+    before = analysis.path("scores")
+    monkeypatch.setattr("hepgmm.analysis.code_fingerprint", lambda name: "edited since")
+    assert analysis.path("scores") == before
+    assert Analysis("quick").path("scores") != before
 
 
 def test_a_whole_group_is_read_with_a_star():

@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+import hepgmm.validate
+from hepgmm.classify import MLP, save_model
 from hepgmm.cli import main
 from hepgmm.tracks import make_events, save_tracks
 
@@ -28,6 +30,26 @@ def tracks(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def files(tracks):
+    """Beside these, files that a command cannot use, and a model that it can."""
+    columns = dict.fromkeys(("eta", "phi", "d0", "dz"), np.zeros(6))
+    save_tracks(tracks / "few.parquet", make_events(columns | {"pt": np.ones(6)}, [3, 3]))
+    save_tracks(tracks / "soft.parquet", make_events(columns | {"pt": np.full(6, 0.1)}, [3, 3]))
+    save_model(tracks / "mlp.safetensors", MLP())
+    (tracks / "text.parquet").write_text("not a file of tracks")
+    (tracks / "kept.parquet.parts").write_text("not a folder")
+    (tracks / "folder.parquet").mkdir()
+    return tracks
+
+
+def exit_code(arguments):
+    try:
+        return main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_units_and_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -47,18 +69,102 @@ def test_help_has_units_and_an_example(command, capsys):
         ("sample {0}/text.parquet -n 3 -o {0}/x.parquet", "text.parquet"),
         ("overlay {0}/signal.parquet {0}/signal.parquet --mu -1 -o {0}/x.parquet", "mu"),
         ("evaluate {0}/text.parquet {0}/background.parquet {0}/signal.parquet", "text.parquet"),
-        ("train {0}/background.parquet {0}/signal.parquet --model gnn -o {0}/x", "gnn"),
+        ("train {0}/background.parquet {0}/signal.parquet --model gnn -o {0}/x.safetensors", "gnn"),
         ("run --preset slow", "slow"),
         ("report {0}/text.parquet --preset nowhere", "nowhere"),
+        ("generate qcd -n 3 -o {0}/kept.parquet", "kept.parquet.parts"),
+        ("fit {0}/few.parquet -o {0}/x.npz", "few.parquet: events: a fit needs at least 10"),
+        ("validate {0}/few.parquet {0}/signal.parquet", "few.parquet, "),
+        ("validate {0}/signal.parquet {0}/few.parquet", "few.parquet: synthetic: 2 events"),
+        (
+            "train {0}/few.parquet {0}/signal.parquet -o {0}/x.safetensors",
+            "few.parquet: 2 events with accepted tracks are too few",
+        ),
+        (
+            "evaluate {0}/mlp.safetensors {0}/background.parquet {0}/soft.parquet",
+            "soft.parquet: 0 events with accepted tracks",
+        ),
+        ("generate qcd -n 0 -o {0}/x.parquet", "--events: '0' is not a whole number of at least 1"),
+        ("generate qcd -n 3 --workers 0 -o {0}/x.parquet", "--workers: '0' is not"),
+        ("sample {0}/x.npz -n 2.5 -o {0}/x.parquet", "--events: '2.5' is not"),
+        ("train {0}/x {0}/x --epochs 0 -o {0}/x.safetensors", "--epochs: '0' is not"),
+        ("benchmark --seed -1", "--seed: '-1' is not a whole number of at least 0"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tracks, capsys, arguments, culprit):
-    (tracks / "text.parquet").write_text("not a file of tracks")
-    before = sorted(tracks.iterdir())
-    assert main(arguments.format(tracks).split()) == 2
+def test_bad_input_is_one_line_and_exit_code_2(files, capsys, arguments, culprit):
+    before = sorted(files.iterdir())
+    assert exit_code(arguments.format(files).split()) == 2
     error = capsys.readouterr().err
     assert culprit in error and error.count("\n") == 1
-    assert sorted(tracks.iterdir()) == before
+    assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("generate qcd -n 3 -o {0}/signal.parquet/x.parquet", "signal.parquet is a file"),
+        ("overlay x x -o {0}/signal.parquet/a/x.parquet", "signal.parquet is a file"),
+        ("overlay x x -o {0}/folder.parquet", "it is a folder"),
+        ("overlay x x -o .", "must end in .parquet"),
+        ("sample x -n 3 -o {0}/x.npz", "must end in .parquet"),
+        ("fit x -o {0}/model.pkl", "must end in .npz"),
+        ("train x x -o {0}/mlp", "must end in .safetensors"),
+        ("train x x -o {0}/signal.parquet", "must end in .safetensors"),
+        ("evaluate x x x -o .", "must end in .json"),
+        ("validate x x -o {0}/figures.txt", "must end in .json"),
+        ("benchmark -o {0}/signal.parquet/x.json", "signal.parquet is a file"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_input_is_read(
+    files, capsys, arguments, reason
+):
+    assert exit_code(arguments.format(files).split()) == 2
+    error = capsys.readouterr().err
+    assert "--output" in error and reason in error and error.count("\n") == 1
+
+
+def test_an_output_in_a_folder_that_may_not_be_written_to_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert exit_code(["fit", "x", "-o", f"{tmp_path}/new/model.npz"]) == 2
+    assert f"{tmp_path} may not be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stage", "message"),
+    [
+        ("overlay x x -o {0}/x.parquet", "hepgmm.tracks.load_tracks", "interrupted"),
+        (
+            "train x x -o {0}/x.safetensors",
+            "hepgmm.datasets.label_events",
+            "interrupted; the same command resumes",
+        ),
+    ],
+)
+def test_ctrl_c_promises_to_resume_only_where_it_does(
+    tmp_path, capsys, monkeypatch, arguments, stage, message
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, interrupt)
+    assert main(arguments.format(tmp_path).split()) == 130
+    assert capsys.readouterr().err == f"hepgmm {arguments.split()[0]}: {message}\n"
+
+
+def test_validate_shows_and_writes_the_floors(tracks, capsys, monkeypatch):
+    figures = {
+        "auc_events": {"value": 0.8123, "error": 0.0041, "floor": 0.50194},
+        "w1_tracks": {"value": 0.05, "error": 0.01, "floor": 0.02},
+    }
+    monkeypatch.setattr(hepgmm.validate, "compare", lambda real, synthetic, *, seed: figures)
+    out = tracks / "figures.json"
+    assert main(f"validate {tracks}/signal.parquet {tracks}/signal.parquet -o {out}".split()) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "            value            floor",
+        "auc_events  0.8123 ± 0.0041  0.5019",
+        "w1_tracks   0.050 ± 0.010    0.02",
+    ]
+    assert json.loads(out.read_text()) == figures
 
 
 def test_overlay_train_evaluate_from_files_to_figures(tracks, capsys):

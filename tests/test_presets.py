@@ -64,13 +64,18 @@ def test_the_seed_argument_wins():
         ({"overly": {"mu": 60}}, "'overly'; allowed: data, mixture"),
         ({"overlay": {"mu": -1}}, "overlay.mu: -1 is not allowed; allowed: number from 0"),
         ({"overlay": {"mu": float("nan")}}, "overlay.mu: nan"),
-        ({"overlay": {"mu": "60"}}, "overlay.mu: '60'"),
+        ({"overlay": {"mu": "sixty"}}, "override: overlay.mu: 'sixty'"),
+        ({"overlay": {"mu": "1e3"}}, "overlay.mu: '1e3'"),
+        ({"overlay": {"mu": "nan"}}, "overlay.mu: 'nan'"),
         ({"overlay": {"mu": True}}, "overlay.mu: True"),
         ({"overlay": {"pileup": "gan"}}, "allowed: hgmm, hgmm_clipped, hgmm_scaled, real"),
         ({"overlay": 60}, "overlay must hold keys and values"),
         ({"data": {"n_minbias": 100.5}}, "data.n_minbias: 100.5"),
         ({"data": {"llp_masses": []}}, "data.llp_masses: []"),
         ({"data": {"llp_masses": [100, -5]}}, "data.llp_masses: -5"),
+        ({"data": {"llp_masses": [100, 100]}}, "quick: data.llp_masses: 100, 100 GeV are not dist"),
+        ({"data": {"llp_masses": [100, 100.00001]}}, "data.llp_masses: 100, 100 GeV are not"),
+        ({"seed": -1}, "override: seed: -1 is not allowed"),
         ({"data": {"n_qcd": 1501}}, "data.n_qcd: 1501 does not balance the 1500 signal events"),
         ({"training": {"test_fraction": 0.95}}, "training.test_fraction: 0.95"),
     ],
@@ -82,18 +87,69 @@ def test_bad_values_are_named_with_the_allowed_ones(overrides, culprit):
     assert "\n" not in str(error.value)
 
 
+def test_numbers_that_yaml_takes_for_text_are_numbers(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 2.0\nmixture: {clip_eigenvalues: 1e-5}\ndata: {n_minbias: 1e3}\n")
+    assert yaml.safe_load(path.read_text())["mixture"]["clip_eigenvalues"] == "1e-5"
+    loaded = load_preset(path)
+    assert loaded["mixture"]["clip_eigenvalues"] == 1e-5
+    for value, expected in ((loaded["seed"], 2), (loaded["data"]["n_minbias"], 1000)):
+        assert value == expected and type(value) is int
+
+
+@pytest.mark.parametrize("name", [5, [1], "../../x", "a/b", ".hidden", "", "a b", "x\n"])
+def test_a_name_that_is_no_file_name_is_refused(tmp_path, name):
+    path = write(tmp_path, {"preset": name})
+    with pytest.raises(ValueError) as error:
+        load_preset(path)
+    assert str(error.value).startswith(f"{path}: preset: {name!r} cannot name the files")
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_may_hold_letters_digits_and_three_signs(tmp_path):
+    assert load_preset(write(tmp_path, {"preset": "High-mu_140.v2"}))["preset"] == "High-mu_140.v2"
+
+
+@pytest.mark.parametrize(
+    ("values", "culprit"),
+    [
+        ({"seed": 1.5}, "seed: 1.5 is not allowed"),
+        ({"overlay": {"mu": -1}}, "overlay.mu: -1 is not allowed"),
+        ({"data": {"n_qcd": 1501}}, "data.n_qcd: 1501 does not balance"),
+        ({"data": {"llp_masses": [7, 7]}}, "data.llp_masses: 7 is not allowed"),
+        (
+            {"data": {"n_qcd": 20, "n_llp_per_mass": 10}, "training": {"test_fraction": 0.01}},
+            "training.test_fraction, training.validation_fraction: fewer than 4 events",
+        ),
+    ],
+)
+def test_bad_values_name_their_file(tmp_path, values, culprit):
+    path = write(tmp_path, values)
+    with pytest.raises(ValueError) as error:
+        load_preset(path)
+    assert str(error.value).startswith(f"{path}: {culprit}")
+
+
 def test_an_unknown_preset_lists_those_there_are():
     with pytest.raises(FileNotFoundError, match="'slow'; there are paper, quick, standard"):
         load_preset("slow")
 
 
-@pytest.mark.parametrize(("text", "culprit"), [("- 1\n- 2\n", "holds groups"), ("a: [", "YAML")])
-def test_a_file_that_is_no_preset_is_named(tmp_path, text, culprit):
+@pytest.mark.parametrize(
+    ("content", "culprit"),
+    [
+        (b"- 1\n- 2\n", "holds groups"),
+        (b"a: [", "not YAML"),
+        (b"preset: caf\xe9", "not YAML in UTF-8"),
+        (b"a: 2020-13-45", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_named(tmp_path, content, culprit):
     path = tmp_path / "broken.yaml"
-    path.write_text(text)
+    path.write_bytes(content)
     with pytest.raises(ValueError, match=culprit) as error:
         load_preset(path)
-    assert str(path) in str(error.value)
+    assert str(error.value).startswith(f"{path}: ")
 
 
 @given(st.floats(0, 500))

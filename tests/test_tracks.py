@@ -191,6 +191,17 @@ def test_bad_files_get_one_line_that_names_them(tmp_path):
         load_tracks(path)
 
 
+@pytest.mark.parametrize(
+    "metadata", [b"[1]", b"{bad", b"\xff", b"null", b'{"provenance": 5}', b'{"provenance": [1]}']
+)
+def test_broken_metadata_is_named(tmp_path, metadata):
+    path = tmp_path / "events.parquet"
+    save_tracks(path, random_events(5, 3, 8))
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"hepgmm": metadata}), path)
+    with pytest.raises(ValueError, match=r"events.parquet: its hepgmm metadata is damaged"):
+        load_tracks(path)
+
+
 def test_a_refused_save_leaves_the_old_file(tmp_path):
     path = tmp_path / "events.parquet"
     save_tracks(path, random_events(6, 5, 4))

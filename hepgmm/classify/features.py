@@ -30,8 +30,12 @@ def _over(scale, formula):
     return Transform(formula, lambda x: x / scale, lambda x: x * scale)
 
 
-def _asinh(scale, formula):
-    return Transform(formula, lambda x: torch.asinh(x / scale), lambda x: scale * torch.sinh(x))
+def _asinh(scale, formula, over=1.0):
+    return Transform(
+        formula,
+        lambda x: torch.asinh(x / scale) / over,
+        lambda x: scale * torch.sinh(x * over),
+    )
 
 
 _RAW = (
@@ -46,10 +50,14 @@ TRANSFORMS = {
     "raw": _RAW,
     "scaled": _RAW,
     "asinh": (
-        Transform("log(pT / Σ pT)", lambda x: x.clamp_min(_PT_FLOOR).log(), torch.exp),
+        Transform(
+            "log(pT / Σ pT) + 5",
+            lambda x: x.clamp_min(_PT_FLOOR).log() + 5,
+            lambda x: (x - 5).exp(),
+        ),
         _over(2.0, "η / 2"),
         _over(torch.pi, "φ / π"),
-        _asinh(0.1, "asinh(d0 / 0.1 mm)"),
+        _asinh(0.1, "asinh(d0 / 0.1 mm) / 4", over=4.0),
         _asinh(50.0, "asinh(dz / 50 mm)"),
     ),
 }
@@ -64,7 +72,8 @@ class TrackFeatures(nn.Module):
     ========  =====================================================================
     "raw"     pT/ΣpT, η, φ [rad], d0 [mm], dz [mm]
     "scaled"  the same with zero mean and unit variance over the training tracks
-    "asinh"   log(pT/ΣpT), η/2, φ/π, asinh(d0/0.1 mm), asinh(dz/50 mm)
+    "asinh"   log(pT/ΣpT) + 5, η/2, φ/π, asinh(d0/0.1 mm)/4, asinh(dz/50 mm): of order
+              one for the tracks of an event with pileup, whose pT is about e⁻⁵ of the sum
     ========  =====================================================================
 
     Padding becomes 0 whatever it held.
@@ -83,7 +92,7 @@ class TrackFeatures(nn.Module):
     >>> features = TrackFeatures("asinh")
     >>> track = torch.tensor([[[1.0, 2.0, 0.0, 0.0, 0.0]]])
     >>> features(track, torch.tensor([[True]])).tolist()
-    [[[0.0, 1.0, 0.0, 0.0, 0.0]]]
+    [[[5.0, 1.0, 0.0, 0.0, 0.0]]]
     """
 
     def __init__(self, kind="asinh"):

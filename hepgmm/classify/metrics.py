@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hepgmm.statistics import bootstrap_error, weighted_auc
+
 __all__ = [
     "Cut",
     "auc",
     "auc_difference",
     "best_cut",
-    "bootstrap_error",
     "evaluate",
     "roc_curve",
     "single_cut_accuracy",
-    "weighted_auc",
 ]
 
 
@@ -77,82 +77,19 @@ def auc(scores, labels):
     return float(weighted_auc(scores, labels)(np.ones(len(scores))))
 
 
-def weighted_auc(scores, labels):
-    """The AUC as a function of event weights, which need not sort again.
-
-    Parameters
-    ----------
-    scores, labels : array, shape (n,)
-
-    Returns
-    -------
-    callable
-        From weights, shape (n,), to the AUC; NaN if a class has no weight.
-
-    Examples
-    --------
-    >>> float(weighted_auc(np.array([0.1, 0.4, 0.4]), np.array([0, 1, 0]))(np.array([1, 1, 1])))
-    0.75
-    """
-    order = np.argsort(scores, kind="stable")
-    signal = labels[order] == 1
-    first_of_ties = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)
-
-    def statistic(weights):
-        weights = weights[order]
-        positive = np.add.reduceat(np.where(signal, weights, 0), first_of_ties)
-        negative = np.add.reduceat(np.where(signal, 0, weights), first_of_ties)
-        below = np.cumsum(negative) - negative
-        return positive @ (below + negative / 2) / (positive.sum() * negative.sum())
-
-    return statistic
-
-
-def bootstrap_error(statistic, n_events, *, n_bootstrap=500, seed):
-    """Standard deviation of a statistic over samples drawn with replacement.
-
-    A drawn sample is given as the number of times that each event is in it; one without a finite
-    statistic (say, without any signal) is drawn again.
-
-    Parameters
-    ----------
-    statistic : callable
-        From weights, shape (n_events,), to a float or an array.
-    n_events, n_bootstrap : int
-    seed : int
-
-    Returns
-    -------
-    float or array
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).normal(size=400)
-    >>> error = bootstrap_error(lambda w: w @ x / w.sum(), 400, seed=1)
-    >>> bool(abs(error - x.std() / 20) < 0.01)
-    True
-    """
-    rng = np.random.default_rng(seed)
-    values = []
-    with np.errstate(invalid="ignore", divide="ignore"):
-        while len(values) < n_bootstrap:
-            drawn = rng.integers(n_events, size=n_events)
-            value = statistic(np.bincount(drawn, minlength=n_events))
-            if np.isfinite(value).all():
-                values.append(value)
-    return np.std(values, axis=0, ddof=1)
-
-
-def evaluate(scores, labels, *, threshold=0.5, n_bootstrap=500, seed):
+def evaluate(scores, labels, *, threshold=0.5, balance=False, n_bootstrap=500, seed):
     """AUC, accuracy, recall and precision, each with its bootstrap error over events.
 
     Recall is the part of the signal that is called signal; precision is the part of signal among
-    the events called signal (0 if there are none), so that it depends on the mix of classes.
+    the events called signal (0 if there are none). Accuracy and precision depend on the mix of
+    classes; AUC and recall do not.
 
     Parameters
     ----------
     scores, labels : array, shape (n,)
     threshold : float
+    balance : bool
+        Whether to weight the background such that it counts as much as the signal.
     n_bootstrap : int
     seed : int
 
@@ -171,15 +108,18 @@ def evaluate(scores, labels, *, threshold=0.5, n_bootstrap=500, seed):
     called = scores >= threshold
     area = weighted_auc(scores, labels)
     right, found = called == labels, called & (labels == 1)
+    n_signal = labels.sum()
+    mix = np.where(labels == 1, 1.0, n_signal / (len(labels) - n_signal) if balance else 1.0)
 
-    def statistic(weights):
-        true_positives = weights @ found
+    def statistic(drawn):
+        weights = drawn * mix
+        true_positives, positives = weights @ found, weights @ called
         return np.array(
             [
                 area(weights),
                 weights @ right / weights.sum(),
                 true_positives / (weights @ labels),
-                true_positives / max(weights @ called, 1),
+                true_positives / positives if positives else 0.0,
             ]
         )
 

@@ -20,6 +20,10 @@ from hepgmm.classify.features import TrackFeatures
 
 __all__ = ["ARCHITECTURES", "MLP", "Transformer", "TransformerBlock", "predict"]
 
+#: Unit of the transformer's sum over tracks. A decoder's weights could make up for any unit, but
+#: they start out for inputs of order one, and the sum over 80 tracks is not.
+SUM_UNIT = 80.0
+
 
 @contextmanager
 def _initialised(seed):
@@ -146,8 +150,8 @@ class Transformer(nn.Module):
     """The paper's transformer: tracks look at each other, then are summed.
 
     5 inputs → Linear → LayerNorm → GELU (``width`` features a track) → ``n_blocks`` ×
-    :class:`TransformerBlock` with padded tracks masked as keys → sum over the tracks of the event →
-    3 × (Linear → GELU), without LayerNorm → Linear → 1 logit.
+    :class:`TransformerBlock` with padded tracks masked as keys → sum over the tracks of the event,
+    in units of 80 → 3 × (Linear → GELU), without LayerNorm → Linear → 1 logit.
 
     Parameters
     ----------
@@ -218,7 +222,7 @@ class Transformer(nn.Module):
         tracks = self.encoder(self.features(X, mask), mask)
         for block in self.blocks:
             tracks = block(tracks, attended)
-        total = (tracks * mask.unsqueeze(-1)).sum(1)
+        total = (tracks * mask.unsqueeze(-1)).sum(1) / SUM_UNIT
         return self.output(self.decoder(total)).squeeze(-1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from hepgmm.classify.models import ARCHITECTURES
 from hepgmm.io_utils import atomic_write
@@ -30,7 +30,8 @@ def save_model(path, model):
     }
     weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
     with atomic_write(path) as temporary:
-        save_file(weights, temporary, metadata)
+        # Not save_file, which leaves a file of its own when killed.
+        temporary.write_bytes(save(weights, metadata))
 
 
 def load_model(path):

@@ -7,7 +7,6 @@ import csv
 import hashlib
 import logging
 import math
-import pickle
 import signal
 import time
 import warnings
@@ -130,8 +129,8 @@ def train(
     Raises
     ------
     ValueError
-        If a setting is impossible, or if ``directory`` holds another training: another
-        architecture, other settings or other events.
+        If a setting is impossible, if ``directory`` holds another training (another architecture,
+        other settings or other events), or if a loss becomes NaN or infinite.
     """
     _check(training, validation, epochs, batch_size, learning_rate, schedule, step_epochs)
     directory = Path(directory)
@@ -190,8 +189,8 @@ def _check(training, validation, epochs, batch_size, learning_rate, schedule, st
     ):
         if value != int(value) or value < 1:
             raise ValueError(f"train: {name}={value!r} is not a whole number above 0")
-    if not learning_rate > 0:
-        raise ValueError(f"train: learning_rate={learning_rate!r} is not above 0")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"train: learning_rate={learning_rate!r} is not finite and above 0")
     if schedule not in ("step", "cosine"):
         raise ValueError(f'train: schedule={schedule!r} is unknown; choose "step" or "cosine"')
 
@@ -210,18 +209,19 @@ def _finished_epochs(checkpoint, identity):
         return []
     try:
         kept = torch.load(checkpoint, map_location="cpu", weights_only=True)["hepgmm"]
-    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError):
+        history, found = kept["history"], kept["identity"]
+        other = [name for name, value in identity.items() if found.get(name) != value]
+    except Exception:  # a damaged file, or one that holds anything else, fails in many ways
         raise ValueError(
             f"{checkpoint}: not a checkpoint of hepgmm.classify.train; delete it or choose another"
             " directory"
         ) from None
-    other = [name for name, value in identity.items() if kept["identity"].get(name) != value]
     if other:
         raise ValueError(
             f"{checkpoint}: belongs to another training (other {', '.join(other)}); delete it or"
             " choose another directory"
         )
-    return kept["history"]
+    return history
 
 
 @contextmanager
@@ -349,14 +349,19 @@ class _Keeper(L.Callback):
         self.learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_epoch_end(self, trainer, learner):
+        epoch = len(self.history) + 1
         losses = {
             name: float(trainer.callback_metrics[name]) for name in ("train_loss", "val_loss")
         }
+        for name, loss in reversed(losses.items()):
+            if not math.isfinite(loss):
+                message = f"{name} of epoch {epoch} is {loss}; lower the learning rate"
+                raise ValueError(f"train: {message}")
         is_best = losses["val_loss"] < min(
             (row["val_loss"] for row in self.history), default=math.inf
         )
         now = time.perf_counter()
-        row = {"epoch": len(self.history) + 1, **losses, "lr": self.learning_rate}
+        row = {"epoch": epoch, **losses, "lr": self.learning_rate}
         self.history.append(row | {"seconds": now - self.started})
         self.started = now
         if is_best:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
+from hepgmm.cache import cache_folder, digest
 from hepgmm.collide.detector import in_tracker
 from hepgmm.collide.helix import perigee
 from hepgmm.collide.processes import PROCESSES, settings, slha
@@ -22,6 +20,8 @@ __all__ = ["Engine", "multiparton_tables"]
 
 # Initialisation draws random numbers too: the same ones for every worker and seed.
 INIT_SEED = 1
+# The setting that names the file of multiparton tables.
+TABLES = "MultipartonInteractions:initFile"
 # Events between two looks at the stop signal.
 BATCH_SIZE = 25
 # Tries that may fail for each event wanted, on average, before Pythia counts as broken.
@@ -46,8 +46,7 @@ def multiparton_tables(process: str, options: dict) -> dict:
     """Pythia settings that read the multiparton-interaction tables from a file.
 
     Tabulating them is nearly all of the 8 s that min-bias takes to initialise. They depend on the
-    settings alone, so they are made once and kept in the user's cache folder
-    (``$XDG_CACHE_HOME/hepgmm`` or ``~/.cache/hepgmm``).
+    settings alone, so they are made once and kept in :func:`hepgmm.cache.cache_folder`.
 
     Parameters
     ----------
@@ -62,14 +61,12 @@ def multiparton_tables(process: str, options: dict) -> dict:
     if not PROCESSES[process].slow_start:
         return {}
     configuration = settings(process, options)
-    key = json.dumps([configuration, version("pythia8mc")], sort_keys=True)
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hepgmm"
-    file = folder / f"multiparton-{hashlib.sha256(key.encode()).hexdigest()[:16]}.dat"
-    mode, where = "MultipartonInteractions:reuseInit", "MultipartonInteractions:initFile"
+    file = cache_folder() / f"multiparton-{digest([configuration, version('pythia8mc')])}.dat"
+    mode = "MultipartonInteractions:reuseInit"
     if not file.exists():
         with atomic_write(file) as temporary:
-            start(configuration | {mode: 1, where: temporary})
-    return {mode: 2, where: file}
+            start(configuration | {mode: 1, TABLES: temporary})
+    return {mode: 2, TABLES: file}
 
 
 class Engine:
@@ -90,13 +87,21 @@ class Engine:
 
     def __init__(self, process: str, options: dict):
         self.field = options["field"]
-        configuration = settings(process, options) | multiparton_tables(process, options)
+        configuration = settings(process, options)
         with tempfile.TemporaryDirectory() as folder:
             if process == "llp":
                 file = Path(folder) / "model.slha"
                 file.write_text(slha(options))
                 configuration["SLHA:file"] = file
-            self.pythia = start(configuration)
+            tables = multiparton_tables(process, options)
+            try:
+                self.pythia = start(configuration | tables)
+            except RuntimeError:
+                if not tables:
+                    raise
+                # A damaged file: make the tables again.
+                tables[TABLES].unlink(missing_ok=True)
+                self.pythia = start(configuration | multiparton_tables(process, options))
 
     def generate(self, n_events: int, *, seed: int, stopped=lambda: False) -> ak.Array:
         """Make one block of events.

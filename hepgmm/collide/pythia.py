@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import signal
@@ -23,6 +21,7 @@ import awkward as ak
 import numpy as np
 
 import hepgmm
+from hepgmm.cache import digest
 from hepgmm.collide.engine import Engine, multiparton_tables
 from hepgmm.collide.processes import resolve
 from hepgmm.events import FEATURES, make_events, to_columns
@@ -147,11 +146,6 @@ def plain_seed(seed):
     return int(seed)
 
 
-def fingerprint(value) -> str:
-    """Hexadecimal SHA-256 of a JSON-like value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 @contextmanager
 def parts_folder(path):
     """The folder of finished blocks beside ``path`` (None without), removed on success."""
@@ -170,11 +164,11 @@ def plan(recipe: dict, provenance: dict, n_events: int, parts: Path | None) -> l
     The seeds of a run follow each other from a point that the recipe decides, so that no two of
     its blocks share one.
     """
-    first = int(fingerprint(recipe), 16)
+    first = int(digest(recipe, 64), 16)
     tasks = []
     for block, start in enumerate(range(0, n_events, BLOCK_SIZE)):
         size = min(BLOCK_SIZE, n_events - start)
-        name = f"{fingerprint(provenance)[:16]}-{block:06d}-{size}.parquet"
+        name = f"{digest(provenance, 16)}-{block:06d}-{size}.parquet"
         seed = 1 + (first + block) % MAX_SEED
         tasks.append(Task(size, seed, parts / name if parts else None))
     return tasks

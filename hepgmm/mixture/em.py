@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -234,7 +235,7 @@ def fit_one(
 
 
 def check_candidates(candidates, name: str = "n_components"):
-    """Return numbers of components in rising order, or refuse them.
+    """Return numbers of components (or the only one) in rising order, or refuse them.
 
     Raises
     ------
@@ -243,10 +244,10 @@ def check_candidates(candidates, name: str = "n_components"):
 
     Examples
     --------
-    >>> check_candidates([3, 1, 2, 1])
-    array([1, 2, 3])
+    >>> check_candidates([3, 1, 2, 1]), check_candidates(4)
+    (array([1, 2, 3]), array([4]))
     """
-    found = np.unique(np.asarray(list(candidates)))
+    found = np.unique([candidates] if isinstance(candidates, Integral) else list(candidates))
     if not len(found) or found.dtype.kind not in "iu" or found[0] < 1:
         raise ValueError(f"{name}: give positive whole numbers, got {found.tolist()[:5]}")
     return found

@@ -47,7 +47,7 @@ def draw_normal(means, factors, index, rng):
     return points
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaussianMixture:
     """A mixture of Gaussians, p(x) = Σₖ wₖ N(x | μₖ, Σₖ), with full covariances.
 

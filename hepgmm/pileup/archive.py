@@ -20,6 +20,24 @@ PARTS = {
     GaussianMixture: ("weights", "means", "covariances", "converged"),
     EventMixtures: EventMixtures._fields,
 }
+#: Attributes without which a generator of this name is not a fitted one.
+FITTED = {
+    "HierarchicalGMM": (
+        "range_",
+        "feature_shift_",
+        "feature_scale_",
+        "event_mixtures_",
+        "component_parameters_",
+        "n_components_counts_",
+        "component_shift_",
+        "component_scale_",
+        "high_level_",
+        "high_level_bic_",
+        "multiplicities_",
+        "multiplicity_",
+        "report_",
+    )
+}
 
 
 def save_model(path, model) -> None:
@@ -83,7 +101,8 @@ def load_model(path, kind):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is truncated, of another format, or holds another kind of generator.
+        If the file is truncated, of another format, holds another kind of generator, or lacks one
+        of its fitted attributes.
 
     Examples
     --------
@@ -123,6 +142,9 @@ def load_model(path, kind):
         vars(model).update(fitted | about["attributes"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the {found} in it is damaged ({error})") from error
+    missing = [name for name in FITTED.get(found, ()) if not hasattr(model, name)]
+    if missing:
+        raise ValueError(f"{path}: the {found} in it has no {', '.join(missing)}; save it again")
     return model
 
 

@@ -39,7 +39,7 @@ class HierarchicalGMM(BaseEstimator):
     Parameters
     ----------
     n_components
-        Candidate K of an event.
+        Candidate K of an event, or one K for all.
     max_components
         Largest K of the high level (every number up to it is tried), or the candidates.
     min_tracks
@@ -82,8 +82,14 @@ class HierarchicalGMM(BaseEstimator):
         features.
     multiplicities_
         Tracks of every training event, in their order.
+    range_
+        ``(2, 4)``: least and largest feature of the training tracks.
+    feature_shift_, feature_scale_
+        ``(4,)`` each: what ``scale_features`` subtracts and divides by; else 0 and 1.
     component_parameters_
         ``(M, 15)``, in the order of ``hepgmm.mixture.components.parameter_names``.
+    component_shift_, component_scale_
+        ``(15,)`` each: mean and standard deviation of the component parameters.
     n_components_counts_
         Entry K is the number of training events with K components.
     high_level_

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import awkward as ak
 import numpy as np
+from tqdm.auto import tqdm
 
 from hepgmm.collide.detector import smear_vertex
 from hepgmm.events import FEATURES, check_events, make_events, to_columns
@@ -14,6 +15,10 @@ __all__ = ["DZ_REFERENCES", "overlay", "reconstruct_vertex", "split_events"]
 
 #: What dz may be measured from.
 DZ_REFERENCES = ("origin", "hard", "reconstructed")
+#: The largest mean pileup, five times what the upgraded LHC expects.
+MAX_MU = 1000
+#: Hard events that are overlaid at a time: 500 with 60 pileup events of 70 tracks take 0.5 GB.
+CHUNK = 500
 
 
 def overlay(
@@ -25,6 +30,7 @@ def overlay(
     sigma_z: float = 53.0,
     dz_reference: str = "origin",
     return_truth: bool = False,
+    progress: bool = False,
 ):
     """Lay pileup over hard events, as one crossing of the LHC's beams would.
 
@@ -49,11 +55,14 @@ def overlay(
         hard vertex) or ``"reconstructed"`` (what :func:`reconstruct_vertex` finds).
     return_truth
         Whether to return where each track comes from, too.
+    progress
+        Whether to show a progress bar.
 
     Returns
     -------
     events : awkward.Array
-        As many events as ``hard``, each with the tracks of the hard event first.
+        As many events as ``hard``, each with the tracks of the hard event first;
+        ``attrs["provenance"]`` says what was overlaid and what dz is measured from.
     truth : awkward.Array
         ``n * var * int32``, only with ``return_truth``: 0 for a track of the hard event, i for
         one of the i-th pileup event.
@@ -61,7 +70,7 @@ def overlay(
     Raises
     ------
     ValueError
-        For bad events, an empty pileup sample, a negative ``mu`` or an unknown reference.
+        For bad events, an empty pileup sample, an impossible ``mu`` or an unknown reference.
 
     Examples
     --------
@@ -75,10 +84,36 @@ def overlay(
         raise ValueError(
             f"dz_reference = {dz_reference!r}: choose one of {', '.join(DZ_REFERENCES)}"
         )
-    if not (np.isfinite(mu) and mu >= 0):
-        raise ValueError(f"mu = {mu}: give a finite mean of at least 0")
+    if not 0 <= mu <= MAX_MU:
+        raise ValueError(f"mu = {mu}: give a mean from 0 to {MAX_MU}")
     check_events(hard, name="hard events")
-    rng = np.random.default_rng(seed)
+    starts = range(0, len(hard), CHUNK)
+    seeds = [seed]
+    if len(starts) > 1:
+        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        seeds = root.spawn(len(starts))
+    parts = []
+    with tqdm(total=len(hard), desc="overlay", unit="event", disable=not progress) as bar:
+        for start, part_seed in zip(starts, seeds, strict=True):
+            rng = np.random.default_rng(part_seed)
+            part = hard[start : start + CHUNK]
+            parts.append(_overlay(part, pileup, mu, rng, sigma_z, dz_reference))
+            bar.update(len(part))
+    events, truth = (ak.concatenate(column) for column in zip(*parts, strict=True))
+    events.attrs["provenance"] = {
+        "process": "overlay",
+        "hard": hard.attrs.get("provenance", {}),
+        "pileup": getattr(pileup, "attrs", {}).get("provenance", type(pileup).__name__),
+        "mu": float(mu),
+        "sigma_z": float(sigma_z),
+        "dz_reference": dz_reference,
+        "seed": str(seed),
+    }
+    return (events, truth) if return_truth else events
+
+
+def _overlay(hard, pileup, mu, rng, sigma_z, dz_reference):
+    """Events with pileup, and the number in its crossing of each track's collision."""
     n_hard = len(hard)
     n_pileup = rng.poisson(mu, n_hard)
     drawn, chosen = draw(pileup, int(n_pileup.sum()), rng)
@@ -107,10 +142,8 @@ def overlay(
     if dz_reference == "reconstructed":
         vertex = reconstruct_vertex(make_events(columns, sizes))
         columns["dz"] -= np.repeat(vertex, sizes)
-    events = make_events(columns, sizes)
-    if return_truth:
-        return events, ak.unflatten(np.repeat(number, counts).astype(np.int32), sizes)
-    return events
+    truth = ak.unflatten(np.repeat(number, counts).astype(np.int32), sizes)
+    return make_events(columns, sizes), truth
 
 
 def draw(pileup, n_events: int, rng: np.random.Generator) -> tuple[ak.Array, np.ndarray]:

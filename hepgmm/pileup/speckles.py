@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 
 from hepgmm.pileup.drawing import MIXTURE_FEATURES
+from hepgmm.statistics import ratio_of_sums
 
 __all__ = ["diagnose", "smallest_spread", "speckled_events", "spreads"]
 
@@ -143,17 +144,7 @@ def _fractions(components, multiplicities, threshold, features):
     return {
         "events": len(first),
         "components": len(narrow),
-        "component_fraction": _ratio(of_components, n_components),
-        "track_fraction": _ratio(of_tracks, multiplicities),
+        "component_fraction": ratio_of_sums(of_components, n_components),
+        "track_fraction": ratio_of_sums(of_tracks, multiplicities),
         "quantiles": np.quantile(narrowest, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist(),
-    }
-
-
-def _ratio(numerators, denominators):
-    """Ratio of two sums over independent events, with its error to first order."""
-    value = numerators.sum() / denominators.sum()
-    residuals = numerators - value * denominators
-    return {
-        "value": float(value),
-        "error": float(np.sqrt((residuals**2).sum()) / denominators.sum()),
     }

@@ -7,8 +7,7 @@ import html
 import io
 
 import mplhep
-from cycler import cycler
-from matplotlib import pyplot
+from matplotlib import cycler, pyplot
 
 __all__ = ["COLOURS", "Picture", "finish", "use_style"]
 

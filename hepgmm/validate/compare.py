@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hepgmm.classify.metrics import bootstrap_error, weighted_auc
+from hepgmm.statistics import bootstrap_error, weighted_auc
 from hepgmm.tracks import check_events, flatten
 
 __all__ = [
@@ -40,6 +40,8 @@ _SCALE = 0.01
 _FOLDS = 5
 _MAX_ROWS = 40_000
 _MIN_EVENTS = 100
+# how many of the figures are AUCs; the others are distances
+_N_AUCS = 2
 
 
 def track_features(events):
@@ -205,7 +207,8 @@ def compare(real, synthetic, *, seed, n_bootstrap=50):
         tells the samples apart. ``w1_track_*`` and ``w1_event_*``: Wasserstein distance of each
         feature in units of its real standard deviation; ``w1_tracks`` and ``w1_events`` their
         means. Errors are from the bootstrap over events; the trees are not fitted again. The floor
-        is the same figure for one half of the real events against the other.
+        is the same figure for one half of the real events against the other; distances, which do
+        not vanish for finite samples of n and m events, are scaled to these by √(1/n + 1/m).
 
     Raises
     ------
@@ -220,6 +223,9 @@ def compare(real, synthetic, *, seed, n_bootstrap=50):
     values = statistic(np.ones(n_events))
     errors = bootstrap_error(statistic, n_events, n_bootstrap=n_bootstrap, seed=seed)
     floors = _figures(*(real[half] for half in halves), seed)(np.ones(len(real)))
+    sizes = np.array([[len(real), len(synthetic)], [len(half) for half in halves]])
+    spread, half_spread = np.sqrt((1 / sizes).sum(axis=1))
+    floors[_N_AUCS:] *= spread / half_spread
     names = (
         "auc_events",
         "auc_tracks",

@@ -48,6 +48,8 @@ def book(tmp_path_factory):
     metrics = dict.fromkeys(["auc", "accuracy", "recall", "precision"], auc)
     results = {"preset": "quick", "seed": 7, "events": {"test": 600}}
     results["classifiers"] = {"mlp": metrics}
+    overlay = {"mu": 60, "pileup": "hgmm", "dz_reference": "origin"}
+    results["parameters"] = {"overlay": overlay}
     (root / "results" / "quick.json").write_text(json.dumps(results))
     (root / "book" / "index.md").write_text(
         "# First\n\nAUC {result}`quick:classifiers.mlp.auc`, later {result}`standard:seed`.\n\n"

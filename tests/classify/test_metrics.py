@@ -17,7 +17,6 @@ from hepgmm.classify.metrics import (
     auc,
     auc_difference,
     best_cut,
-    bootstrap_error,
     evaluate,
     roc_curve,
     single_cut_accuracy,
@@ -145,12 +144,6 @@ def test_single_cut_accuracy_of_two_gaussians_is_the_closed_form():
     assert flipped["value"] == pytest.approx(figure["value"], abs=1e-3)
 
 
-def test_bootstrap_error_of_a_mean():
-    x = np.random.default_rng(19).normal(size=(1000, 2)) * [1.0, 3.0]
-    errors = bootstrap_error(lambda w: w @ x / w.sum(), 1000, n_bootstrap=2000, seed=20)
-    np.testing.assert_allclose(errors, x.std(0) / np.sqrt(1000), rtol=0.07)
-
-
 @pytest.mark.parametrize(
     ("scores", "labels", "message"),
     [
@@ -174,3 +167,23 @@ def test_metrics_do_not_import_torch():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_balance_makes_the_figures_those_of_equal_classes():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [3000, 1000])
+    scores = np.clip(rng.normal(0.4 + 0.2 * labels, 0.2), 0, 1)
+    figures = evaluate(scores, labels, balance=True, n_bootstrap=100, seed=1)
+    plain = evaluate(scores, labels, n_bootstrap=100, seed=1)
+    recall = np.mean(scores[labels == 1] >= 0.5)
+    false_positives = np.mean(scores[labels == 0] >= 0.5)
+    assert figures["auc"]["value"] == pytest.approx(plain["auc"]["value"])
+    assert figures["recall"]["value"] == pytest.approx(recall)
+    assert figures["accuracy"]["value"] == pytest.approx((recall + 1 - false_positives) / 2)
+    assert figures["precision"]["value"] == pytest.approx(recall / (recall + false_positives))
+    # Binomial errors of the two rates.
+    error = np.hypot(
+        np.sqrt(recall * (1 - recall) / 1000),
+        np.sqrt(false_positives * (1 - false_positives) / 3000),
+    )
+    assert figures["accuracy"]["error"] == pytest.approx(error / 2, rel=0.25)

@@ -41,6 +41,12 @@ def test_scales_of_the_training_set_are_saved(toy, tmp_path):
     np.testing.assert_allclose(mean, sample.X[sample.mask].mean(0), rtol=1e-4, atol=1e-5)
 
 
+def test_a_saved_model_is_as_readable_as_any_file(tmp_path):
+    (tmp_path / "plain").touch()
+    save_model(tmp_path / "model.safetensors", MLP())
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
 def write(path, *, weights=None, **metadata):
     described = {"format": "hepgmm classifier 1", "hyperparameters": "{}", **metadata}
     save_file(weights or {"w": torch.zeros(2)}, path, described)

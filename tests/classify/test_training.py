@@ -270,11 +270,74 @@ def test_a_broken_checkpoint_is_named(run, tmp_path, content):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        [1],
+        5,
+        torch.zeros(3),
+        {"weights": torch.zeros(3)},
+        {"hepgmm": None},
+        {"hepgmm": {}},
+        {"hepgmm": {"identity": {}}},
+        {"hepgmm": {"identity": None, "history": []}},
+    ],
+)
+def test_a_torch_file_of_others_is_named(run, tmp_path, content):
+    (tmp_path / "run").mkdir()
+    torch.save(content, tmp_path / "run" / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt: not a checkpoint of hepgmm"):
+        run(epochs=1)
+
+
+def test_a_diverging_first_epoch_is_named_and_leaves_nothing(run, tmp_path):
+    with pytest.raises(ValueError) as error:
+        run(learning_rate=1e30)
+    assert str(error.value) == "train: val_loss of epoch 1 is nan; lower the learning rate"
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_an_infinite_training_loss_is_named(run):
+    model = small_transformer()
+    # The gradient of such a loss is finite, so that only the training loss tells.
+    model.register_forward_hook(
+        lambda module, _, logit: logit + (math.inf if module.training else 0)
+    )
+    with pytest.raises(ValueError, match=r"train: train_loss of epoch 1 is (nan|inf); lower"):
+        run(model)
+
+
+def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path):
+    model = small_transformer()
+    batches = []
+
+    def poison(module, _):
+        batches.append(module.training)
+        # 5 batches an epoch: the 8th is in the second one.
+        if module.training and sum(batches) == 8:
+            module.output.bias.data.fill_(math.nan)
+
+    model.register_forward_pre_hook(poison)
+    with pytest.raises(ValueError, match="train: val_loss of epoch 2 is nan; lower the learning"):
+        run(model, epochs=2)
+    folder = tmp_path / "run"
+    kept = torch.load(folder / "last.ckpt", weights_only=True)["hepgmm"]["history"]
+    assert [row["epoch"] for row in kept] == [1]
+    assert len((folder / "history.csv").read_text().splitlines()) == 2
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "best.safetensors",
+        "history.csv",
+        "last.ckpt",
+    ]
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"epochs": 0}, "epochs=0 is not a whole number above 0"),
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
-        ({"learning_rate": -1.0}, "learning_rate=-1.0 is not above 0"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0 is not finite and above 0"),
+        ({"learning_rate": math.inf}, "learning_rate=inf is not finite and above 0"),
+        ({"learning_rate": math.nan}, "learning_rate=nan is not finite and above 0"),
         ({"schedule": "linear"}, "schedule='linear' is unknown"),
     ],
 )

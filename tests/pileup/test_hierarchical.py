@@ -1,5 +1,6 @@
 """The hierarchical mixture: what it learns, what it samples, what it counts, its files."""
 
+import json
 import re
 
 import awkward as ak
@@ -9,6 +10,7 @@ from scipy.stats import kstest
 
 from hepgmm.mixture.components import pack
 from hepgmm.mixture.gmm import GaussianMixture
+from hepgmm.pileup.archive import FITTED
 from hepgmm.pileup.hierarchical import HierarchicalGMM
 from hepgmm.tracks import make_events
 
@@ -258,6 +260,24 @@ def test_files_that_are_no_models(model, tmp_path):
         HierarchicalGMM.load(path)
     with pytest.raises(ValueError, match=re.escape("must end in .npz")):
         model.save(tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize("name", ["range_", "n_components_counts_", "report_"])
+def test_a_model_without_a_fitted_attribute_is_refused(model, tmp_path, name):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files if key != name}
+    about = json.loads(str(arrays.pop("about")))
+    about["attributes"].pop(name, None)
+    np.savez(path, about=json.dumps(about), **arrays)
+    with pytest.raises(ValueError, match=rf"model\.npz: the HierarchicalGMM in it has no {name};"):
+        HierarchicalGMM.load(path)
+
+
+def test_what_a_file_must_hold_is_what_a_fit_makes(model):
+    fitted = {name for name in vars(model) if name.endswith("_")}
+    assert set(FITTED["HierarchicalGMM"]) == fitted - {"sample_report_"}
 
 
 def test_bad_events_are_named(toy_minbias):

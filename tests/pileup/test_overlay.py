@@ -1,11 +1,13 @@
 """Overlay laws, the reconstructed vertex, splits."""
 
+import sys
+
 import awkward as ak
 import numpy as np
 import pytest
 
 from hepgmm.pileup import overlay, reconstruct_vertex, split_events
-from hepgmm.tracks import FEATURES, make_events, to_columns
+from hepgmm.tracks import FEATURES, load_tracks, make_events, save_tracks, to_columns
 
 
 def sample(seed, n_events, mean, *, scale=1.0):
@@ -214,3 +216,25 @@ def test_splits_are_disjoint_complete_and_seeded():
     for fractions in ([0.7, 0.4], [-0.1, 0.5], [np.nan], 0.5):
         with pytest.raises(ValueError, match="fractions = "):
             split_events(10, fractions=fractions, seed=1)
+
+
+def test_a_long_sample_is_overlaid_in_chunks_of_their_own_seeds(hard, pool, monkeypatch):
+    monkeypatch.setattr(sys.modules[overlay.__module__], "CHUNK", 80)
+    events, truth = overlay(hard, pool, mu=5, seed=7, return_truth=True)
+    assert events.pt[truth == 0].to_list() == hard.pt.to_list()
+    for chunk, seed in enumerate(np.random.SeedSequence(7).spawn(3)):
+        part = slice(80 * chunk, 80 * chunk + 80)
+        assert overlay(hard[part], pool, mu=5, seed=seed).to_list() == events[part].to_list()
+
+
+def test_the_file_of_an_overlay_says_how_it_was_made(hard, pool, tmp_path):
+    columns, offsets = to_columns(hard)
+    known = make_events(columns, np.diff(offsets), provenance={"process": "qcd"})
+    path = tmp_path / "overlay.parquet"
+    save_tracks(path, overlay(known, pool, mu=5, seed=7, dz_reference="reconstructed"))
+    provenance = load_tracks(path).attrs["provenance"]
+    assert provenance["hard"] == {"process": "qcd"}
+    assert provenance["dz_reference"] == "reconstructed"
+    assert (provenance["mu"], provenance["seed"]) == (5.0, "7")
+    generated = overlay(hard, Generator(), mu=5, seed=7)
+    assert generated.attrs["provenance"]["pileup"] == "Generator"

@@ -60,6 +60,15 @@ def test_distance_of_a_shift_is_the_shift(shifted):
     assert shifted["w1_event_mean_eta"]["value"] > 1
 
 
+def test_floors_of_distances_belong_to_the_sizes_of_the_samples():
+    real, synthetic = events(200, seed=1), events(400, seed=2)
+    few, many = (compare(real, synthetic[:n], seed=3, n_bootstrap=2) for n in (100, 400))
+    assert few["auc_events"]["floor"] == many["auc_events"]["floor"]
+    for name in (name for name in few if name.startswith("w1_")):
+        expected = many[name]["floor"] * np.sqrt((1 / 200 + 1 / 100) / (1 / 200 + 1 / 400))
+        assert few[name]["floor"] == pytest.approx(expected)
+
+
 def test_every_figure_has_value_error_and_floor(same):
     assert list(same)[:4] == ["auc_events", "auc_tracks", "w1_events", "w1_tracks"]
     assert len(same) == 4 + len(EVENT_FEATURES) + len(TRACK_FEATURES)
