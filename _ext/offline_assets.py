@@ -34,11 +34,11 @@ def drop_thebe(app, config):
     """Disconnect sphinx-thebe, which Jupyter Book always adds (event config-inited).
 
     The book has no kernel to offer, and the constants that the extension writes into every page
-    twice are a script error.
+    twice are a script error. The folder of its style sheet, which stays linked, is kept.
     """
-    for listeners in app.events.listeners.values():
+    for event, listeners in app.events.listeners.items():
         for listener in list(listeners):
-            if listener.handler.__module__ == "sphinx_thebe":
+            if listener.handler.__module__ == "sphinx_thebe" and event != "builder-inited":
                 app.disconnect(listener.id)
 
 
