@@ -21,7 +21,7 @@ def transform_table() -> str:
     Examples
     --------
     >>> print(transform_table().splitlines()[-1])
-    | asinh | log(pT / Σ pT) | η / 2 | φ / π | asinh(d0 / 0.1 mm) | asinh(dz / 50 mm) |
+    | asinh | log(pT / Σ pT) + 5 | η / 2 | φ / π | asinh(d0 / 0.1 mm) / 4 | asinh(dz / 50 mm) |
     """
     from hepgmm.classify.features import TRANSFORMS
 
@@ -102,7 +102,7 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
     >>> sample = Sample(X, np.ones((4, 3), dtype=bool), [0, 0, 1, 1])
     >>> figure = network_inputs(TrackFeatures("asinh"), sample, title="toy", bins=3)
     >>> figure.axes[3].get_xlabel()
-    'asinh(d0 / 0.1 mm)'
+    'asinh(d0 / 0.1 mm) / 4'
     """
     import torch
 

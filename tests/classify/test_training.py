@@ -169,7 +169,7 @@ def test_overfits_64_events_with_random_labels(run, toy):
         small_transformer(width=32, n_heads=8, feedforward=64, dropout=0.0),
         training=sample,
         validation=sample,
-        epochs=60,
+        epochs=120,  # the sum over 8 tracks, in units of 80, starts small
         batch_size=32,
         learning_rate=5e-3,
         schedule="cosine",
@@ -187,9 +187,10 @@ def test_learns_displaced_tracks(run, toy, model):
         model,
         training=toy(600, seed=9, displaced=0.4),
         validation=toy(100, seed=10, displaced=0.4),
-        epochs=8,
+        epochs=24,
         batch_size=64,
         learning_rate=5e-3,
+        step_epochs=24,
     )
     assert auc(predict(result.model, test.X, test.mask), test.y) > 0.9
 
