@@ -107,6 +107,7 @@ def test_scores_are_normalised_in_each_class(toy):
     for axes in figure.axes:
         steps = [patch.get_data().values for patch in axes.patches]
         np.testing.assert_allclose([step.sum() for step in steps], 1)
+        assert max(step.max() for step in steps) < axes.get_ylim()[1]
 
 
 def test_areas_stand_at_their_mass():

@@ -173,8 +173,9 @@ def score_distributions(
             heights[role] = counts / np.sum(labels == label), errors / np.sum(labels == label)
         draw(axes, heights, edges)
         axes.axvline(0.5, color="grey", ls=":")
-        axes.set(xlabel="Score", title=CLASSIFIERS[name], xlim=(0, 1), ylim=(0, None))
-    panels[0, 0].set_ylabel("fraction of the class per bin")
+        axes.set(xlabel="Score", title=CLASSIFIERS[name], xlim=(0, 1))
+    # Once all are drawn: the panels share the scale of the highest.
+    panels[0, 0].set(ylabel="fraction of the class per bin", ylim=(0, None))
     panels[0, 0].legend(loc="upper right")
     figure.suptitle(title)
     return figure
