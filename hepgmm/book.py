@@ -11,6 +11,7 @@ from pathlib import Path
 from hepgmm.cache import code_fingerprint, digest, project_root
 from hepgmm.io_utils import write_json
 from hepgmm.presets import load_preset, preset_files
+from hepgmm.stages import CURES
 
 __all__ = ["build_book", "build_html", "execute_notebooks"]
 
@@ -42,7 +43,13 @@ def build_book(preset="quick", *, root=None, only=None, force=False, strict=True
     from hepgmm.analysis import Analysis
 
     root = _book_root(root)
-    Analysis(preset).results()
+    analysis = Analysis(preset)
+    analysis.results()
+    # What the notebooks alone read: made here, it leaves no progress bar on their pages.
+    analysis.minbias_pool()
+    analysis.minbias_test()
+    for cure in CURES:
+        analysis.synthetic(cure)
     execute_notebooks(preset, root=root, only=only, force=force, progress=progress)
     return build_html(root, strict=strict)
 
