@@ -56,7 +56,7 @@ TRANSFORMS = {
             lambda x: (x - 5).exp(),
         ),
         _over(2.0, "η / 2"),
-        _over(torch.pi, "φ / π"),
+        _over(torch.pi, "Δφ(hardest) / π"),
         _asinh(0.1, "asinh(d0 / 0.1 mm) / 4", over=4.0),
         _asinh(50.0, "asinh(dz / 50 mm)"),
     ),
@@ -72,11 +72,13 @@ class TrackFeatures(nn.Module):
     ========  =====================================================================
     "raw"     pT/ΣpT, η, φ [rad], d0 [mm], dz [mm]
     "scaled"  the same with zero mean and unit variance over the training tracks
-    "asinh"   log(pT/ΣpT) + 5, η/2, φ/π, asinh(d0/0.1 mm)/4, asinh(dz/50 mm): of order
+    "asinh"   log(pT/ΣpT) + 5, η/2, Δφ/π, asinh(d0/0.1 mm)/4, asinh(dz/50 mm): of order
               one for the tracks of an event with pileup, whose pT is about e⁻⁵ of the sum
     ========  =====================================================================
 
-    Padding becomes 0 whatever it held.
+    Δφ in (−π, π] is relative to the event's hardest track: collisions have no preferred φ, so
+    that turning every event until its hardest track lies at φ = 0 loses nothing, and a network
+    need not learn the symmetry from examples. Padding becomes 0 whatever it held.
 
     Parameters
     ----------
@@ -102,6 +104,16 @@ class TrackFeatures(nn.Module):
         self.kind = kind
         self.register_buffer("mean", torch.zeros(5))
         self.register_buffer("std", torch.ones(5))
+
+    def _tracks(self, X, mask):
+        """X with 0 in the padding, for "asinh" turned so that the hardest track is at φ = 0."""
+        X = X.masked_fill(~mask.unsqueeze(-1), 0.0)
+        if self.kind != "asinh":
+            return X
+        pt, eta, phi, *impact = X.unbind(-1)
+        delta = phi - phi.gather(-1, pt.argmax(-1, keepdim=True))
+        turns = torch.ceil(delta / (2 * torch.pi) - 0.5)
+        return torch.stack((pt, eta, delta - 2 * torch.pi * turns, *impact), -1)
 
     @property
     def formulas(self):
@@ -130,14 +142,14 @@ class TrackFeatures(nn.Module):
 
     def forward(self, X, mask):
         """Inputs, shape (n, max_tracks, 5), of tracks X of the same shape."""
-        padding = ~mask.unsqueeze(-1)
-        columns = X.masked_fill(padding, 0.0).unbind(-1)
+        columns = self._tracks(X, mask).unbind(-1)
         transforms = TRANSFORMS[self.kind]
         inputs = [t.forward(column) for t, column in zip(transforms, columns, strict=True)]
-        return ((torch.stack(inputs, -1) - self.mean) / self.std).masked_fill(padding, 0.0)
+        inputs = (torch.stack(inputs, -1) - self.mean) / self.std
+        return inputs.masked_fill(~mask.unsqueeze(-1), 0.0)
 
     def inverse(self, inputs):
-        """Tracks, shape (..., 5), that have these inputs."""
+        """Tracks, shape (..., 5), that have these inputs; for "asinh" with the hardest at φ = 0."""
         columns = (inputs * self.std + self.mean).unbind(-1)
         transforms = TRANSFORMS[self.kind]
         return torch.stack(

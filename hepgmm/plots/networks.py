@@ -20,8 +20,8 @@ def transform_table() -> str:
 
     Examples
     --------
-    >>> print(transform_table().splitlines()[-1])
-    | asinh | log(pT / Σ pT) + 5 | η / 2 | φ / π | asinh(d0 / 0.1 mm) / 4 | asinh(dz / 50 mm) |
+    >>> print(transform_table().splitlines()[2])
+    | raw | pT / Σ pT | η | φ [rad] | d0 [mm] | dz [mm] |
     """
     from hepgmm.classify.features import TRANSFORMS
 

@@ -11,11 +11,39 @@ def tracks(toy):
     return torch.from_numpy(sample.X), torch.from_numpy(sample.mask)
 
 
+def turned(X, angle):
+    """Tracks with angle (n,) or (n, max_tracks) added to φ, back in (-π, π]."""
+    X = X.clone()
+    phi = X[..., 2] + (angle[:, None] if angle.ndim == 1 else angle)
+    X[..., 2] = torch.atan2(phi.sin(), phi.cos())
+    return X
+
+
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_inverse_gives_the_tracks_back(kind, tracks):
     X, mask = tracks
     features = TrackFeatures(kind).fit(X, mask)
-    torch.testing.assert_close(features.inverse(features(X, mask))[mask], X[mask])
+    tracks = features.inverse(features(X, mask))
+    if kind == "asinh":
+        tracks = turned(tracks, X[:, 0, 2])  # toy tracks are sorted by pT
+    torch.testing.assert_close(tracks[mask], X[mask])
+
+
+def test_asinh_inputs_do_not_depend_on_the_orientation_of_the_event(tracks):
+    X, mask = tracks
+    features = TrackFeatures("asinh")
+    angles = torch.linspace(-3, 3, len(X))
+    torch.testing.assert_close(features(turned(X, angles), mask), features(X, mask))
+    each_track_by_another = turned(X, angles[:, None] * X[..., 0])
+    assert not torch.allclose(features(each_track_by_another, mask), features(X, mask))
+
+
+def test_hardest_track_lies_at_zero_in_any_order_of_tracks_and_padding(tracks):
+    X, mask = (values.flip(1) for values in tracks)
+    X = torch.where(mask[..., None], X, 1e9)
+    inputs = TrackFeatures("asinh")(X, mask)
+    assert torch.equal(inputs[:, -1, 2], torch.zeros(len(X)))
+    torch.testing.assert_close(inputs.flip(1), TrackFeatures("asinh")(*tracks))
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
@@ -30,11 +58,10 @@ def test_extreme_tracks_have_finite_inputs_and_gradients(kind, tracks):
 
 
 def test_asinh_inputs_are_those_of_the_table():
-    x = np.array([0.2, -3.0, 1.5, 0.7, -120.0])
-    expected = [np.log(0.2) + 5, -1.5, 1.5 / np.pi, np.arcsinh(7.0) / 4, np.arcsinh(-2.4)]
-    inputs = TrackFeatures("asinh")(
-        torch.tensor(x, dtype=torch.float32)[None, None], torch.tensor([[True]])
-    )
+    hardest, x = [0.8, 0.0, -2.0, 0.0, 0.0], [0.2, -3.0, 2.5, 0.7, -120.0]
+    delta = 4.5 - 2 * np.pi
+    expected = [np.log(0.2) + 5, -1.5, delta / np.pi, np.arcsinh(7.0) / 4, np.arcsinh(-2.4)]
+    inputs = TrackFeatures("asinh")(torch.tensor([[x, hardest]]), torch.tensor([[True, True]]))
     np.testing.assert_allclose(inputs[0, 0], expected, rtol=1e-6)
 
 
