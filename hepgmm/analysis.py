@@ -302,7 +302,8 @@ class Analysis:
             if name == "mlp":
                 model = MLP(features=options["features"], seed=seed)
             else:
-                shape = {key: options[key] for key in ("feedforward", "attention_dropout")}
+                parts = ("feedforward", "dropout", "attention_dropout")
+                shape = {key: options[key] for key in parts}
                 model = Transformer(features=options["features"], seed=seed, **shape)
             return train(
                 model,

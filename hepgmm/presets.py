@@ -152,6 +152,7 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "schedule": Rule("course of the learning rate", str, choices=("step", "cosine")),
         "features": Rule("transform of the five inputs", str, choices=("raw", "scaled", "asinh")),
         "feedforward": Rule("width of the transformer's feed-forward layers", low=1, high=8192),
+        "dropout": Rule("dropout of the transformer's features", float, 0, 0.9),
         "attention_dropout": Rule("dropout of the transformer's attention weights", float, 0, 0.9),
         "test_fraction": Rule("share of events kept for the test", float, 0.01, 0.9),
         "validation_fraction": Rule(

@@ -119,6 +119,7 @@ STAGES: dict[str, Stage] = {
             *_TRAINING,
             "training.epochs_transformer",
             "training.feedforward",
+            "training.dropout",
             "training.attention_dropout",
         ),
         needs=("datasets",),

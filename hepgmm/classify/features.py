@@ -55,7 +55,7 @@ TRANSFORMS = {
             lambda x: x.clamp_min(_PT_FLOOR).log() + 5,
             lambda x: (x - 5).exp(),
         ),
-        _over(2.0, "η / 2"),
+        _over(2.0, "Δη(hardest) / 2"),
         _over(torch.pi, "Δφ(hardest) / π"),
         _asinh(0.1, "asinh(d0 / 0.1 mm) / 4", over=4.0),
         _asinh(50.0, "asinh(dz / 50 mm)"),
@@ -72,13 +72,14 @@ class TrackFeatures(nn.Module):
     ========  =====================================================================
     "raw"     pT/ΣpT, η, φ [rad], d0 [mm], dz [mm]
     "scaled"  the same with zero mean and unit variance over the training tracks
-    "asinh"   log(pT/ΣpT) + 5, η/2, Δφ/π, asinh(d0/0.1 mm)/4, asinh(dz/50 mm): of order
+    "asinh"   log(pT/ΣpT) + 5, Δη/2, Δφ/π, asinh(d0/0.1 mm)/4, asinh(dz/50 mm): of order
               one for the tracks of an event with pileup, whose pT is about e⁻⁵ of the sum
     ========  =====================================================================
 
-    Δφ in (−π, π] is relative to the event's hardest track: collisions have no preferred φ, so
-    that turning every event until its hardest track lies at φ = 0 loses nothing, and a network
-    need not learn the symmetry from examples. Padding becomes 0 whatever it held.
+    Δη and Δφ in (−π, π] are relative to the event's hardest track, the nearest thing to the axis
+    of a jet. Collisions have no preferred φ, so that turning an event loses nothing; counting from
+    the hardest track loses its η, which is worth less than what it tells of the other tracks.
+    Padding becomes 0 whatever it held.
 
     Parameters
     ----------
@@ -92,9 +93,9 @@ class TrackFeatures(nn.Module):
     Examples
     --------
     >>> features = TrackFeatures("asinh")
-    >>> track = torch.tensor([[[1.0, 2.0, 0.0, 0.0, 0.0]]])
-    >>> features(track, torch.tensor([[True]])).tolist()
-    [[[5.0, 1.0, 0.0, 0.0, 0.0]]]
+    >>> tracks = torch.tensor([[[1.0, 2.0, 0.5, 0.0, 0.0], [1.0, 1.0, 0.5, 0.0, 50.0]]])
+    >>> features(tracks, torch.tensor([[True, True]]))[0, 1].round(decimals=2).tolist()
+    [5.0, -0.5, 0.0, 0.0, 0.88]
     """
 
     def __init__(self, kind="asinh"):
@@ -106,14 +107,16 @@ class TrackFeatures(nn.Module):
         self.register_buffer("std", torch.ones(5))
 
     def _tracks(self, X, mask):
-        """X with 0 in the padding, for "asinh" turned so that the hardest track is at φ = 0."""
+        """X with 0 in the padding, for "asinh" with η and φ relative to the hardest track."""
         X = X.masked_fill(~mask.unsqueeze(-1), 0.0)
         if self.kind != "asinh":
             return X
         pt, eta, phi, *impact = X.unbind(-1)
-        delta = phi - phi.gather(-1, pt.argmax(-1, keepdim=True))
-        turns = torch.ceil(delta / (2 * torch.pi) - 0.5)
-        return torch.stack((pt, eta, delta - 2 * torch.pi * turns, *impact), -1)
+        hardest = pt.argmax(-1, keepdim=True)
+        eta = eta - eta.gather(-1, hardest)
+        phi = phi - phi.gather(-1, hardest)
+        phi = phi - 2 * torch.pi * torch.ceil(phi / (2 * torch.pi) - 0.5)
+        return torch.stack((pt, eta, phi, *impact), -1)
 
     @property
     def formulas(self):
@@ -149,7 +152,7 @@ class TrackFeatures(nn.Module):
         return inputs.masked_fill(~mask.unsqueeze(-1), 0.0)
 
     def inverse(self, inputs):
-        """Tracks, shape (..., 5), that have these inputs; for "asinh" with the hardest at φ = 0."""
+        """Tracks, shape (..., 5), that have these inputs; for "asinh" η and φ are relative."""
         columns = (inputs * self.std + self.mean).unbind(-1)
         transforms = TRANSFORMS[self.kind]
         return torch.stack(
