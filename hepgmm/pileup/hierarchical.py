@@ -84,12 +84,16 @@ class HierarchicalGMM(BaseEstimator):
         Tracks of every training event, in their order.
     range_
         ``(2, 4)``: least and largest feature of the training tracks.
-    feature_shift_, feature_scale_
-        ``(4,)`` each: what ``scale_features`` subtracts and divides by; else 0 and 1.
+    feature_shift_
+        ``(4,)``: what ``scale_features`` subtracts; else 0.
+    feature_scale_
+        ``(4,)``: what ``scale_features`` divides by; else 1.
     component_parameters_
         ``(M, 15)``, in the order of ``hepgmm.mixture.components.parameter_names``.
-    component_shift_, component_scale_
-        ``(15,)`` each: mean and standard deviation of the component parameters.
+    component_shift_
+        ``(15,)``: means of the component parameters.
+    component_scale_
+        ``(15,)``: their standard deviations.
     n_components_counts_
         Entry K is the number of training events with K components.
     high_level_

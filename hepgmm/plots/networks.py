@@ -192,7 +192,7 @@ def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[st
     for axes, (name, result) in zip(panels[0], results.items(), strict=True):
         epoch, train, validation = _columns(result.history, "epoch", "train_loss", "val_loss")
         colour = COLOURS[name]
-        axes.plot(epoch, train, color=colour, ls="--", label="training (dropout on)")
+        axes.plot(epoch, train, color=colour, ls="--", label="training (mean of the epoch)")
         axes.plot(epoch, validation, color=colour, label="validation")
         axes.fill_between(
             epoch, validation - errors[name], validation + errors[name], color=colour, alpha=0.25
