@@ -155,8 +155,8 @@ def test_block_is_torchs_own_layer(attention_dropout):
 
 def test_transformer_sums_over_tracks(tracks):
     X, mask = tracks
-    model = Transformer(n_blocks=1, seed=5).eval()
-    with torch.no_grad():  # without attention, each track is its own event
+    model = Transformer(n_blocks=1, features="raw", seed=5).eval()
+    with torch.no_grad():  # without attention and relative angles, each track is its own event
         model.blocks[0].attention_output.weight.zero_()
     seen = []
     model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

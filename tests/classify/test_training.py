@@ -201,8 +201,9 @@ def test_full_events_train_stably_from_the_first_step_at_the_paper_rate(run, toy
         Transformer(n_blocks=2),
         training=toy(256, seed=11, n_tracks=80, displaced=0.2),
         validation=toy(64, seed=12, n_tracks=80, displaced=0.2),
-        epochs=4,
+        epochs=8,
         learning_rate=1e-3,
+        step_epochs=8,
     )
     assert max(row["train_loss"] for row in result.history) < 2
     assert result.history[-1]["val_loss"] < 0.6
