@@ -1,0 +1,234 @@
+"""Thousands of small mixtures at once: every event with every number of components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hepgmm.mixture import kernels
+from hepgmm.mixture.em import check_candidates
+from hepgmm.mixture.gmm import count_parameters
+
+__all__ = ["CRITERIA", "MixtureFits", "fit_many"]
+
+#: What a criterion adds to -2 log L, from the free parameters and the points of the event.
+CRITERIA = {
+    "bic": lambda parameters, n: parameters * np.log(n),
+    "aic": lambda parameters, n: 2.0 * parameters + 0 * n,
+}
+#: EM stops when the log-likelihood grows by less than this for a point in one step.
+TOLERANCE = 1e-3
+#: EM stops after this many steps in any case (and counts as not converged).
+MAX_ITERATIONS = 200
+#: Events that a thread takes at once.
+BATCH = 64
+
+
+class MixtureFits(NamedTuple):
+    """The mixtures of many events, flat: event i owns the components ``offsets[i]:offsets[i + 1]``.
+
+    Attributes
+    ----------
+    weights
+        ``(M,)``.
+    means
+        ``(M, d)``.
+    covariances
+        ``(M, d, d)``.
+    offsets
+        int64 ``(n_events + 1,)``.
+    candidates
+        The numbers of components K that were tried, int64 ``(n_candidates,)``.
+    n_components
+        The K of the lowest criterion, int64 ``(n_events,)``.
+    log_likelihood
+        ``(n_events, n_candidates)``, NaN where an event has fewer points than components.
+    criterion
+        BIC or AIC, of the same shape.
+    iterations
+        EM steps of the fit that was kept, of the same shape.
+    converged
+        Whether they were enough, of the same shape (True where there is no fit).
+    floors
+        ``(n_events, d)``: the floors of the variances, which are those asked for, or all of them
+        raised by one factor where double precision asks for it.
+    floored
+        int64 ``(M,)``: how many directions of the component have the floor as their variance.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    offsets: np.ndarray
+    candidates: np.ndarray
+    n_components: np.ndarray
+    log_likelihood: np.ndarray
+    criterion: np.ndarray
+    iterations: np.ndarray
+    converged: np.ndarray
+    floors: np.ndarray
+    floored: np.ndarray
+
+
+def fit_many(
+    points,
+    offsets,
+    n_components: Iterable[int] | int = range(1, 11),
+    *,
+    n_init: int = 1,
+    floors=1e-6,
+    criterion: str = "bic",
+    seed,
+    workers: int = 1,
+    progress: bool = False,
+) -> MixtureFits:
+    """Fit a full-covariance mixture to every event, with K by BIC = k log n - 2 log L̂.
+
+    k = K d + K d (d + 1) / 2 + K - 1 counts the free parameters, n the points of the event. L̂ is
+    the largest likelihood that EM finds among mixtures whose covariances obey Σ ≥ diag(floors):
+    uᵀ Σ u ≥ uᵀ diag(floors) u for every direction u. No step lowers it. An event with fewer points
+    than K has no fit with K components. Nothing depends on the order of the events or of an
+    event's points, on ``workers``, or, with the floors scaled alike, on the units of the features.
+
+    Parameters
+    ----------
+    points
+        All points of all events, ``(N, d)``; computed with in double precision.
+    offsets
+        Event i owns the points ``offsets[i]:offsets[i + 1]``, int ``(n_events + 1,)``.
+    n_components
+        Candidate numbers of components, or the only one.
+    n_init
+        Starts of every fit; the best likelihood is kept.
+    floors
+        Smallest variance: one number, or one for each feature, in squared units of the features.
+    criterion
+        ``"bic"`` or ``"aic"`` = 2 k - 2 log L̂.
+    seed
+        Anything that ``numpy.random.default_rng`` takes.
+    workers
+        Threads.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    MixtureFits
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, an event with fewer points than the smallest candidate or than 2, or a
+        value that isn't finite; the argument and the event are named.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(60, 2))
+    >>> fits = fit_many(points, [0, 20, 60], range(1, 3), seed=1)
+    >>> fits.n_components.tolist(), fits.criterion.shape
+    ([1, 1], (2, 2))
+    """
+    points, offsets, candidates, floors = _check(
+        points, offsets, n_components, n_init, floors, criterion, workers
+    )
+    counts, d = np.diff(offsets), points.shape[1]
+    scales = np.sqrt(floors)
+    # One order of an event's points, whatever theirs: sums round alike and starts are the same.
+    event = np.repeat(np.arange(len(counts)), counts)
+    points = points[np.lexsort(((points / scales).sum(axis=1), event))]
+    penalties = CRITERIA[criterion](count_parameters(candidates, d), counts[:, None])
+    rng = np.random.default_rng(seed)
+    seeds = rng.integers(2**64, size=(len(candidates), n_init), dtype=np.uint64)
+    found = kernels.room(len(counts), len(candidates), int(candidates[-1]), d)
+
+    def run(first):
+        batch = slice(first, first + BATCH)
+        rows = kernels.Found(*(array[batch] for array in found))
+        kernels.fit_batch(
+            points,
+            offsets[first : first + BATCH + 1],
+            candidates,
+            penalties[batch],
+            (TOLERANCE, float(MAX_ITERATIONS)),
+            seeds,
+            kernels.workspace(int(counts[batch].max()), int(candidates[-1]), d),
+            tuple(scales.tolist()),
+            rows,
+        )
+        return len(rows.floors)
+
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(counts), desc="mixtures", unit="event", disable=not progress) as bar,
+    ):
+        for done in pool.map(run, range(0, len(counts), BATCH)):
+            bar.update(done)
+    centres = np.add.reduceat(points, offsets[:-1]) / counts[:, None]
+    return _collect(found, candidates, penalties, centres, scales)
+
+
+def _collect(found, candidates, penalties, centres, scales) -> MixtureFits:
+    """The chosen mixtures in the units of the points, one after another."""
+    chosen = candidates[found.chosen]
+    used = np.arange(found.weights.shape[1]) < chosen[:, None]
+    own = np.repeat(found.floors, chosen)
+    covariances = found.covariances[used]
+    return MixtureFits(
+        weights=found.weights[used],
+        means=found.means[used] * scales + np.repeat(centres, chosen, axis=0),
+        covariances=covariances * np.outer(scales, scales),
+        offsets=np.concatenate([[0], np.cumsum(chosen)]),
+        candidates=candidates,
+        n_components=chosen,
+        log_likelihood=found.log_likelihood,
+        criterion=penalties - 2 * found.log_likelihood,
+        iterations=found.iterations,
+        converged=found.converged,
+        floors=found.floors[:, None] * scales**2,
+        floored=(np.linalg.eigvalsh(covariances) < own[:, None] * (1 + 1e-9)).sum(axis=1),
+    )
+
+
+def _check(points, offsets, n_components, n_init, floors, criterion, workers):
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] < 1:
+        raise ValueError(f"points: expected shape (n, d), got {points.shape}")
+    candidates = check_candidates(n_components)
+    for name, value in (("n_init", n_init), ("workers", workers)):
+        if value < 1:
+            raise ValueError(f"{name} = {value}: give at least 1")
+    floors = np.asarray(floors, dtype=np.float64)
+    if floors.shape not in ((), (points.shape[1],)):
+        raise ValueError(
+            f"floors: give one number or one for each of the {points.shape[1]} features, "
+            f"got shape {floors.shape}"
+        )
+    if not (np.isfinite(floors) & (floors > 0)).all():
+        raise ValueError(f"floors = {floors.tolist()}: give positive numbers")
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion = {criterion!r}: choose one of {', '.join(CRITERIA)}")
+    offsets = np.asarray(offsets)
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
+        raise ValueError(f"offsets: expected one dimension of integers, got {offsets.dtype}")
+    counts = np.diff(offsets.astype(np.int64))
+    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(points) or (counts < 0).any():
+        raise ValueError(
+            f"offsets: they must rise from 0 to the number of points, {len(points)}, "
+            f"got {offsets[:3].tolist()} … {offsets[-3:].tolist()}"
+        )
+    needed = max(2, int(candidates[0]))
+    if (counts < needed).any():
+        event = int(np.argmax(counts < needed))
+        raise ValueError(
+            f"points: event {event} has {counts[event]}, but at least {needed} are needed"
+        )
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        event = int(np.searchsorted(offsets, np.argmax(bad), side="right")) - 1
+        raise ValueError(f"points: event {event} holds a NaN or infinite value")
+    floors = np.broadcast_to(floors, points.shape[1:])
+    return points, offsets.astype(np.int64), candidates.astype(np.int64), floors
