@@ -150,7 +150,7 @@ def fit_many(
     """
     points, candidates = _check_arguments(points, n_components, n_init, covariance_floor)
     offsets = np.asarray(offsets, dtype=np.int64)
-    _check_offsets(points, offsets, candidates)
+    check_offsets(points, offsets, candidates)
     base = _base_seed(seed)
     events = [points[start:stop] for start, stop in pairwise(offsets)]
     batches = [events[start : start + BATCH] for start in range(0, len(events), BATCH)]
@@ -220,7 +220,7 @@ def fit_one(
     (2, [1, 2, 3])
     """
     points, candidates = _check_arguments(points, n_components, n_init, covariance_floor)
-    _check_offsets(points, np.array([0, len(points)]), candidates)
+    check_offsets(points, np.array([0, len(points)]), candidates)
     base = _base_seed(seed)
     # The largest first: the scan doesn't end with one process at the slowest fit.
     order = [int(k) for k in candidates[::-1] if k <= len(points)]
@@ -319,7 +319,8 @@ def _check_arguments(points, n_components, n_init, covariance_floor):
     return points, candidates
 
 
-def _check_offsets(points, offsets, candidates):
+def check_offsets(points, offsets, candidates):
+    """Refuse offsets that don't divide the points, events too small, and values not finite."""
     counts = np.diff(offsets)
     if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(points) or (counts < 0).any():
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hepgmm.mixture import kernels
-from hepgmm.mixture.em import check_candidates
+from hepgmm.mixture.em import MAX_ITERATIONS, TOLERANCE, check_candidates, check_offsets
 from hepgmm.mixture.gmm import count_parameters
 
 __all__ = ["CRITERIA", "MixtureFits", "fit_many"]
@@ -20,10 +20,6 @@ CRITERIA = {
     "bic": lambda parameters, n: parameters * np.log(n),
     "aic": lambda parameters, n: 2.0 * parameters + 0 * n,
 }
-#: EM stops when the log-likelihood grows by less than this for a point in one step.
-TOLERANCE = 1e-3
-#: EM stops after this many steps in any case (and counts as not converged).
-MAX_ITERATIONS = 200
 #: Events that a thread takes at once.
 BATCH = 64
 
@@ -214,21 +210,7 @@ def _check(points, offsets, n_components, n_init, floors, criterion, workers):
     offsets = np.asarray(offsets)
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
         raise ValueError(f"offsets: expected one dimension of integers, got {offsets.dtype}")
-    counts = np.diff(offsets.astype(np.int64))
-    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(points) or (counts < 0).any():
-        raise ValueError(
-            f"offsets: they must rise from 0 to the number of points, {len(points)}, "
-            f"got {offsets[:3].tolist()} … {offsets[-3:].tolist()}"
-        )
-    needed = max(2, int(candidates[0]))
-    if (counts < needed).any():
-        event = int(np.argmax(counts < needed))
-        raise ValueError(
-            f"points: event {event} has {counts[event]}, but at least {needed} are needed"
-        )
-    bad = ~np.isfinite(points).all(axis=1)
-    if bad.any():
-        event = int(np.searchsorted(offsets, np.argmax(bad), side="right")) - 1
-        raise ValueError(f"points: event {event} holds a NaN or infinite value")
+    offsets = offsets.astype(np.int64)
+    check_offsets(points, offsets, candidates)
     floors = np.broadcast_to(floors, points.shape[1:])
-    return points, offsets.astype(np.int64), candidates.astype(np.int64), floors
+    return points, offsets, candidates.astype(np.int64), floors

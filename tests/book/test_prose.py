@@ -44,7 +44,7 @@ def test_every_command_is_listed(capsys):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_examples_parse(page):
     for code in blocks(page.read_text(encoding="utf-8"), "python"):
-        ast.parse(code)
+        assert ast.parse(code).body  # SyntaxError if it is no Python
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
