@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from hepgmm.mixture import kernels
+from hepgmm.mixture import batches
 from hepgmm.mixture.em import MAX_ITERATIONS, TOLERANCE, check_candidates, check_offsets
 from hepgmm.mixture.gmm import count_parameters
+from hepgmm.mixture.steps import workspace
 
 __all__ = ["CRITERIA", "MixtureFits", "fit_many"]
 
@@ -139,19 +140,19 @@ def fit_many(
     penalties = CRITERIA[criterion](count_parameters(candidates, d), counts[:, None])
     rng = np.random.default_rng(seed)
     seeds = rng.integers(2**64, size=(len(candidates), n_init), dtype=np.uint64)
-    found = kernels.room(len(counts), len(candidates), int(candidates[-1]), d)
+    found = batches.room(len(counts), len(candidates), int(candidates[-1]), d)
 
     def run(first):
         batch = slice(first, first + BATCH)
-        rows = kernels.Found(*(array[batch] for array in found))
-        kernels.fit_batch(
+        rows = batches.Found(*(array[batch] for array in found))
+        batches.fit_batch(
             points,
             offsets[first : first + BATCH + 1],
             candidates,
             penalties[batch],
             (TOLERANCE, float(MAX_ITERATIONS)),
             seeds,
-            kernels.workspace(int(counts[batch].max()), int(candidates[-1]), d),
+            workspace(int(counts[batch].max()), int(candidates[-1]), d),
             tuple(scales.tolist()),
             rows,
         )

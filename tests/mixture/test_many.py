@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Estimator
 
-from hepgmm.mixture import kernels
+from hepgmm.mixture import batches, steps
 from hepgmm.mixture.gmm import GaussianMixture
 from hepgmm.mixture.many import fit_many
 
@@ -32,16 +32,16 @@ class Kernel:
     def __init__(self, points, responsibilities, floors):
         self.points, self.n, self.k = points, len(points), responsibilities.shape[1]
         self.scales = tuple(np.sqrt(floors).tolist())
-        self.space = kernels.workspace(self.n, self.k, points.shape[1])
-        self.floor = kernels.load(points, self.space, self.scales)
+        self.space = steps.workspace(self.n, self.k, points.shape[1])
+        self.floor = batches.load(points, self.space, self.scales)
         self.space.shares[:] = 0.0
         self.space.shares[:, : self.n] = responsibilities.T
         self.space.scale[:] = 1.0
 
     def step(self):
         """Return the log-likelihood after one M step and the E step that measures it."""
-        kernels.maximisation(self.space, self.n, self.k, self.floor, self.scales)
-        reached = kernels.expectation(self.space, self.n, self.k, self.scales)
+        steps.maximisation(self.space, self.n, self.k, self.floor, self.scales)
+        reached = steps.expectation(self.space, self.n, self.k, self.scales)
         return reached - self.n * np.log(self.scales).sum()
 
     def mixture(self):
