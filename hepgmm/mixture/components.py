@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["lower_triangles", "pack", "parameter_names", "unpack"]
+__all__ = ["FORMS", "lower_triangles", "pack", "parameter_names", "unpack"]
+
+#: How a covariance Σ = L Lᵀ is written as d (d + 1) / 2 numbers: name → what is done to the
+#: diagonal of L, and what undoes it. "cholesky" takes the entries of L as they are, which is the
+#: paper's way; "log-cholesky" takes log Lⱼⱼ on the diagonal, so that every vector of numbers is one
+#: covariance and each covariance one vector (Pinheiro, Bates, Stat. Comput. 6 (1996) 289).
+FORMS = {
+    "cholesky": (np.positive, np.positive),
+    "log-cholesky": (np.log, np.exp),
+}
 
 
-def lower_triangles(vectors, n_features: int):
+def lower_triangles(vectors, n_features: int, *, form: str = "cholesky"):
     """Return the Cholesky entries of component vectors as lower triangular matrices.
 
     Parameters
@@ -16,6 +25,8 @@ def lower_triangles(vectors, n_features: int):
         Component vectors as :func:`pack` gives them, ``(M, d + d (d + 1) / 2 + 1)``.
     n_features
         d.
+    form
+        How they are written, a key of ``FORMS``.
 
     Returns
     -------
@@ -31,10 +42,12 @@ def lower_triangles(vectors, n_features: int):
     rows, columns = np.tril_indices(n_features)
     triangles = np.zeros((len(vectors), n_features, n_features))
     triangles[:, rows, columns] = vectors[:, n_features:-1]
+    diagonal = np.arange(n_features)
+    triangles[:, diagonal, diagonal] = _form(form)[1](triangles[:, diagonal, diagonal])
     return triangles
 
 
-def pack(means, covariances, weights):
+def pack(means, covariances, weights, *, form: str = "cholesky"):
     """Components as vectors: d means, d (d + 1) / 2 Cholesky entries, 1 weight.
 
     The Cholesky factor L of the covariance (Σ = L Lᵀ, positive diagonal) is written row by row:
@@ -48,6 +61,8 @@ def pack(means, covariances, weights):
         ``(M, d, d)``, positive definite.
     weights
         ``(M,)``.
+    form
+        How the factor is written, a key of ``FORMS``.
 
     Returns
     -------
@@ -57,7 +72,8 @@ def pack(means, covariances, weights):
     Raises
     ------
     ValueError
-        If shapes disagree, or a covariance isn't positive definite (its component is named).
+        If there is no such form, shapes disagree, or a covariance isn't positive definite (its
+        component is named).
 
     Examples
     --------
@@ -82,11 +98,13 @@ def pack(means, covariances, weights):
             f"covariances: component {worst} is not positive definite "
             f"(smallest eigenvalue {smallest[worst]:.3g}); raise the covariance floor"
         ) from None
+    diagonal = np.arange(d)
+    factors[:, diagonal, diagonal] = _form(form)[0](factors[:, diagonal, diagonal])
     rows, columns = np.tril_indices(d)
     return np.column_stack([means, factors[:, rows, columns], weights])
 
 
-def unpack(vectors, n_features: int | None = None):
+def unpack(vectors, n_features: int | None = None, *, form: str = "cholesky"):
     """Components from their vectors; undoes :func:`pack`.
 
     Cholesky entries needn't have a positive diagonal: L Lᵀ is a covariance all the same, which
@@ -98,6 +116,8 @@ def unpack(vectors, n_features: int | None = None):
         ``(M, d + d (d + 1) / 2 + 1)``.
     n_features
         d; found from the length of a vector when not given.
+    form
+        How the vectors are written, a key of ``FORMS``.
 
     Returns
     -------
@@ -111,7 +131,7 @@ def unpack(vectors, n_features: int | None = None):
     Raises
     ------
     ValueError
-        If no d gives vectors of that length.
+        If there is no such form, or no d gives vectors of that length.
 
     Examples
     --------
@@ -127,23 +147,35 @@ def unpack(vectors, n_features: int | None = None):
         raise ValueError(
             f"vectors: shape {vectors.shape} is not (M, d + d(d+1)/2 + 1) for d = {d} features"
         )
-    factors = lower_triangles(vectors, d)
+    factors = lower_triangles(vectors, d, form=form)
     return vectors[:, :d], factors @ factors.transpose(0, 2, 1), vectors[:, -1]
 
 
-def parameter_names(features) -> list[str]:
+def parameter_names(features, *, form: str = "cholesky") -> list[str]:
     """Names of the entries of a component vector, in the order of :func:`pack`.
 
     Parameters
     ----------
     features
         Names of the d features.
+    form
+        How the vectors are written, a key of ``FORMS``.
 
     Examples
     --------
     >>> parameter_names(["x", "y"])
     ['mean x', 'mean y', 'L x,x', 'L y,x', 'L y,y', 'weight']
     """
+    _form(form)
     rows, columns = np.tril_indices(len(features))
-    triangle = [f"L {features[i]},{features[j]}" for i, j in zip(rows, columns, strict=True)]
+    triangle = [
+        f"{'log ' if i == j and form == 'log-cholesky' else ''}L {features[i]},{features[j]}"
+        for i, j in zip(rows, columns, strict=True)
+    ]
     return [f"mean {feature}" for feature in features] + triangle + ["weight"]
+
+
+def _form(name):
+    if name not in FORMS:
+        raise ValueError(f"form = {name!r}: choose one of {', '.join(FORMS)}")
+    return FORMS[name]

@@ -8,6 +8,7 @@ from hepgmm.plots.histograms import histogram, histogram_ratio
 from hepgmm.plots.mixtures import (
     bic_curve,
     corner_comparison,
+    draw_ellipses,
     event_mixture,
     matrix_map,
     scatter,
@@ -20,6 +21,7 @@ __all__ = [
     "Picture",
     "bic_curve",
     "corner_comparison",
+    "draw_ellipses",
     "event_display",
     "event_mixture",
     "finish",

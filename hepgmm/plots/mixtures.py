@@ -10,7 +10,15 @@ from matplotlib.lines import Line2D
 
 from hepgmm.plots.style import COLOURS
 
-__all__ = ["bic_curve", "corner_comparison", "ellipse", "event_mixture", "matrix_map", "scatter"]
+__all__ = [
+    "bic_curve",
+    "corner_comparison",
+    "draw_ellipses",
+    "ellipse",
+    "event_mixture",
+    "matrix_map",
+    "scatter",
+]
 
 _PLANES = (
     (1, 0, r"$\eta$", r"$\log(p_T\,/\,\mathrm{GeV})$"),
@@ -61,6 +69,38 @@ def ellipse(mean, covariance, n_sigma: float = 1.0, n_points: int = 200):
     return np.asarray(mean, dtype=float)[:, None] + n_sigma * factor @ circle
 
 
+def draw_ellipses(axes, mixture, features=(0, 1), *, n_sigma=(1, 2)):
+    """Draw the components of a mixture in the plane of two features.
+
+    Each is drawn by its marginal contours, in a colour of its own, thicker the larger its weight.
+
+    Parameters
+    ----------
+    axes
+        Where.
+    mixture
+        Object with ``weights`` (K,), ``means`` (K, d) and ``covariances`` (K, d, d).
+    features
+        Columns of the horizontal and the vertical axis.
+    n_sigma
+        Contours, in standard deviations.
+
+    Examples
+    --------
+    >>> from hepgmm.mixture import GaussianMixture
+    >>> axes = pyplot.figure().add_subplot()
+    >>> draw_ellipses(axes, GaussianMixture([1.0], np.zeros((1, 3)), [np.eye(3)]), (0, 2))
+    >>> len(axes.lines)
+    2
+    """
+    plane = list(features)
+    components = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    for number, (weight, mean, covariance) in enumerate(components):
+        for n in n_sigma:
+            x, y = ellipse(mean[plane], covariance[np.ix_(plane, plane)], n)
+            axes.plot(x, y, color=f"C{number + 1}", lw=(0.7 + 2.5 * weight) / n)
+
+
 def event_mixture(points, mixture, *, title: str):
     r"""Draw an event's tracks with the components of its mixture, in two planes.
 
@@ -100,12 +140,7 @@ def event_mixture(points, mixture, *, title: str):
     figure, panels = pyplot.subplots(1, 2, figsize=(10.0, 4.4))
     for axes, (i, j, xlabel, ylabel) in zip(panels, _PLANES, strict=True):
         axes.scatter(points[:, i], points[:, j], s=14, color=COLOURS["real"], zorder=3)
-        components = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
-        for number, (weight, mean, covariance) in enumerate(components):
-            plane = np.ix_([i, j], [i, j])
-            for n_sigma in (1, 2):
-                x, y = ellipse(mean[[i, j]], covariance[plane], n_sigma)
-                axes.plot(x, y, color=f"C{number + 1}", lw=(0.7 + 2.5 * weight) / n_sigma)
+        draw_ellipses(axes, mixture, (i, j))
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.margins(0.1)
         if i == 2:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hepgmm.mixture.components import lower_triangles, pack, parameter_names, unpack
+from hepgmm.mixture.components import FORMS, lower_triangles, pack, parameter_names, unpack
 
 
 @settings(max_examples=50, deadline=None)
@@ -17,19 +17,21 @@ from hepgmm.mixture.components import lower_triangles, pack, parameter_names, un
             arrays(float, (3, d, d), elements=st.floats(-5, 5)),
             arrays(float, 3, elements=st.floats(0, 1)),
         )
-    )
+    ),
+    st.sampled_from(sorted(FORMS)),
 )
-def test_round_trip(components):
+def test_round_trip(components, form):
     means, factors, weights = components
     d = means.shape[1]
     covariances = factors @ factors.transpose(0, 2, 1) + np.eye(d)
-    vectors = pack(means, covariances, weights)
+    vectors = pack(means, covariances, weights, form=form)
     assert vectors.shape == (3, d + d * (d + 1) // 2 + 1)
-    back = unpack(vectors)
+    back = unpack(vectors, form=form)
     np.testing.assert_array_equal(back[0], means)
     np.testing.assert_allclose(back[1], covariances, rtol=1e-10, atol=1e-10)
     np.testing.assert_array_equal(back[2], weights)
-    np.testing.assert_allclose(lower_triangles(vectors, d), np.linalg.cholesky(covariances))
+    triangles = lower_triangles(vectors, d, form=form)
+    np.testing.assert_allclose(triangles, np.linalg.cholesky(covariances), rtol=1e-10, atol=1e-12)
 
 
 def test_a_component_of_four_features_is_fifteen_named_numbers():
@@ -48,6 +50,16 @@ def test_any_signs_of_the_entries_give_a_covariance():
     assert np.linalg.eigvalsh(covariances).min() > -1e-12
 
 
+def test_log_cholesky_is_one_to_one():
+    vectors = np.random.default_rng(1).normal(size=(100, 15))
+    parts = unpack(vectors, form="log-cholesky")
+    np.testing.assert_allclose(pack(*parts, form="log-cholesky"), vectors, rtol=1e-8, atol=1e-8)
+    # The signs of the diagonal are lost without the logarithm.
+    assert abs(pack(*unpack(vectors)) - vectors).max() > 1
+    names = parameter_names(["x", "y"], form="log-cholesky")
+    assert names == ["mean x", "mean y", "log L x,x", "L y,x", "log L y,y", "weight"]
+
+
 def test_the_culprit_is_named():
     covariances = np.tile(np.eye(2), (3, 1, 1))
     covariances[2, 1, 1] = -1.0
@@ -55,5 +67,11 @@ def test_the_culprit_is_named():
         pack(np.zeros((3, 2)), covariances, np.ones(3))
     with pytest.raises(ValueError, match="expected shapes"):
         pack(np.zeros((3, 2)), covariances[:2], np.ones(3))
+    for call in (
+        lambda **form: pack(*unpack([[0.0, 1, 1]]), **form),
+        lambda **form: parameter_names(["x"], **form),
+    ):
+        with pytest.raises(ValueError, match="form = 'qr': choose one of cholesky, log-cholesky"):
+            call(form="qr")
     with pytest.raises(ValueError, match=r"shape \(1, 7\) is not"):
         unpack(np.zeros((1, 7)))
