@@ -143,6 +143,21 @@ def test_bic_curve_marks_the_lowest_and_skips_what_was_not_tried():
     assert mark.get_xdata() == [2]
 
 
+def test_bic_curve_shows_every_start():
+    figure = plots.bic_curve([1, 2, 9], [[5.0, 6.0], [3.0, 2.0], [np.nan] * 2], title="toy")
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1, 5], [2, 2]])
+    np.testing.assert_array_equal(axes.lines[2].get_ydata(), [6, 2])
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["each start", "lowest: K = 2"]
+
+
+def test_curves_have_their_errors():
+    figure = plots.curves([1, 10], {"a": ([3, 4], [1, 2])}, xlabel="", ylabel="", title="")
+    segments = figure.axes[0].containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose([[y for _, y in line] for line in segments], [[2, 4], [2, 6]])
+
+
 def test_corner_comparison_keeps_its_axes_whichever_sample_is_wider():
     points = np.random.default_rng(1).normal(size=(400, 2))
     samples = {"real": points, "synthetic": 3 * points}
@@ -187,6 +202,7 @@ def test_style_is_opaque_and_its_roles_differ():
         (lambda: plots.event_display({}, title="x"), "events"),
         (lambda: plots.event_mixture(np.zeros((3, 2)), None, title="x"), "points: shape"),
         (lambda: plots.bic_curve([1], [np.nan], title="x"), "bic"),
+        (lambda: plots.curves([1], {}, xlabel="", ylabel="", title=""), "values: give one to 4"),
         (lambda: plots.scatter({}, xlabel="x", ylabel="y", title="x"), "samples"),
         (lambda: plots.matrix_map(np.eye(2), ["a"], title="x"), "names"),
         (

@@ -4,9 +4,9 @@
 the page carries an alternative text for it.
 """
 
+from hepgmm.plots.curves import bic_curve, curves
 from hepgmm.plots.histograms import histogram, histogram_ratio
 from hepgmm.plots.mixtures import (
-    bic_curve,
     corner_comparison,
     draw_ellipses,
     event_mixture,
@@ -21,6 +21,7 @@ __all__ = [
     "Picture",
     "bic_curve",
     "corner_comparison",
+    "curves",
     "draw_ellipses",
     "event_display",
     "event_mixture",

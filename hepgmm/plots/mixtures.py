@@ -1,4 +1,4 @@
-"""Figures of Gaussian mixtures: ellipses over tracks, BIC curves, corner plots."""
+"""Figures of Gaussian mixtures: ellipses over tracks, corner plots, correlations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from hepgmm.plots.style import COLOURS
 
 __all__ = [
-    "bic_curve",
     "corner_comparison",
     "draw_ellipses",
     "ellipse",
@@ -87,8 +86,9 @@ def draw_ellipses(axes, mixture, features=(0, 1), *, n_sigma=(1, 2)):
 
     Examples
     --------
+    >>> from matplotlib.figure import Figure
     >>> from hepgmm.mixture import GaussianMixture
-    >>> axes = pyplot.figure().add_subplot()
+    >>> axes = Figure().add_subplot()
     >>> draw_ellipses(axes, GaussianMixture([1.0], np.zeros((1, 3)), [np.eye(3)]), (0, 2))
     >>> len(axes.lines)
     2
@@ -146,62 +146,6 @@ def event_mixture(points, mixture, *, title: str):
         if i == 2:
             _set_signed_log(axes)
     figure.suptitle(title)
-    return figure
-
-
-def bic_curve(n_components, bic, *, title: str, xlabel: str = "components K"):
-    """Draw the Bayesian information criterion against the number of components.
-
-    The lowest point, which is the number that is chosen, is marked.
-
-    Parameters
-    ----------
-    n_components
-        Candidates for K, shape ``(k,)``.
-    bic
-        Criterion of each, shape ``(k,)``; NaN where K was not tried.
-    title
-        What was fitted, with the preset.
-    xlabel
-        What is counted.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When no candidate has a finite criterion.
-
-    Examples
-    --------
-    >>> figure = bic_curve([1, 2, 3], [30.0, 10.0, 12.0], title="toy")
-    >>> figure.axes[0].get_legend().get_texts()[0].get_text()
-    'lowest: K = 2'
-    """
-    n_components, bic = np.asarray(n_components), np.asarray(bic, dtype=float)
-    tried = np.isfinite(bic)
-    if not tried.any():
-        raise ValueError("bic: no candidate has a finite value, there is no curve to draw")
-    figure, axes = pyplot.subplots(figsize=(7.0, 3.8))
-    axes.plot(n_components[tried], bic[tried], "o-", ms=4, color=COLOURS["background"])
-    best = np.nanargmin(bic)
-    axes.plot(
-        n_components[best],
-        bic[best],
-        "o",
-        ms=11,
-        mfc="none",
-        mew=2,
-        color=COLOURS["signal"],
-        label=f"lowest: K = {n_components[best]}",
-    )
-    axes.margins(0.05)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.xaxis.minorticks_off()
-    axes.set(xlabel=xlabel, ylabel=r"BIC $= k\,\log n - 2\,\log\hat{L}$", title=title)
-    axes.legend()
     return figure
 
 
