@@ -7,13 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from hepgmm.mixture.steps import FAST, expectation, maximisation, padded
+from hepgmm.mixture.arguments import ROUNDING
+from hepgmm.mixture.matrices import FAST
+from hepgmm.mixture.steps import expectation, maximisation, padded
 
 __all__ = ["Found", "fit_batch", "room"]
-
-#: Double precision knows a covariance to about this fraction of the largest variance of the set
-#: (a component of a few points can be some hundred times wider than the set).
-ROUNDING = 1024 * float(np.finfo(np.float64).eps)
 
 
 class Found(NamedTuple):
@@ -27,6 +25,7 @@ class Found(NamedTuple):
     weights: np.ndarray  # (sets, K)
     means: np.ndarray  # (sets, K, d)
     covariances: np.ndarray  # (sets, K, d, d)
+    floored: np.ndarray  # (sets, K)
 
 
 def room(sets: int, candidates: int, k: int, d: int) -> Found:
@@ -40,6 +39,7 @@ def room(sets: int, candidates: int, k: int, d: int) -> Found:
         weights=np.empty((sets, k)),
         means=np.empty((sets, k, d)),
         covariances=np.empty((sets, k, d, d)),
+        floored=np.empty((sets, k), dtype=np.int64),
     )
 
 
@@ -206,3 +206,4 @@ def fit_batch(points, offsets, candidates, penalties, limits, seeds, space, scal
                     found.weights[row, :k] = space.weights[:k]
                     found.means[row, :k] = space.means[:k]
                     found.covariances[row, :k] = space.covariances[:k]
+                    found.floored[row, :k] = space.floored[:k]

@@ -7,44 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-__all__ = ["GaussianMixture", "draw_normal"]
+from hepgmm.mixture.sampling import check_draw, sample_many
 
-#: Rows handled at once: bounds the memory of densities and draws.
+__all__ = ["GaussianMixture"]
+
+#: Rows handled at once: bounds the memory of densities.
 CHUNK = 65536
-
-
-def draw_normal(means, factors, index, rng):
-    """One draw from N(means[i], factors[i] factors[i]ᵀ) for every i in ``index``.
-
-    Parameters
-    ----------
-    means
-        ``(M, d)``.
-    factors
-        ``(M, d, d)``: any matrices F with covariance F Fᵀ.
-    index
-        Component of every draw, int ``(n,)``.
-    rng
-        A numpy Generator.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 ``(n, d)``.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(1)
-    >>> draw_normal(np.array([[0.0], [9.0]]), np.zeros((2, 1, 1)), [1, 0], rng).tolist()
-    [[9.0], [0.0]]
-    """
-    index = np.asarray(index)
-    points = np.empty((len(index), means.shape[1]))
-    for start in range(0, len(index), CHUNK):
-        part = index[start : start + CHUNK]
-        normal = rng.standard_normal((len(part), means.shape[1], 1))
-        points[start : start + CHUNK] = means[part] + (factors[part] @ normal)[..., 0]
-    return points
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +129,10 @@ class GaussianMixture:
         """Akaike information criterion, 2 k - 2 log L̂ (smaller is better)."""
         return float(2 * self.n_parameters - 2 * self.log_prob(x).sum())
 
-    def sample(self, n: int, *, seed, return_components: bool = False):
-        """Exactly ``n`` independent draws.
+    def sample(
+        self, n: int, *, seed, dtype=np.float64, workers: int = 1, return_components: bool = False
+    ):
+        """Exactly ``n`` independent draws, by :func:`hepgmm.mixture.sampling.sample_many`.
 
         Parameters
         ----------
@@ -170,20 +140,37 @@ class GaussianMixture:
             How many.
         seed
             Anything that ``numpy.random.default_rng`` takes.
+        dtype
+            ``float64`` or ``float32``.
+        workers
+            Threads; no effect on the result.
         return_components
             Whether to return the component of every draw too.
 
         Returns
         -------
         points : numpy.ndarray
-            float64 ``(n, d)``.
+            ``(n, d)`` of type ``dtype``.
         components : numpy.ndarray
             int64 ``(n,)``, only with ``return_components``.
+
+        Raises
+        ------
+        ValueError
+            For a bad ``n``, ``dtype`` or ``workers``.
         """
-        rng = np.random.default_rng(seed)
-        components = rng.choice(self.n_components, size=n, p=self.weights / self.weights.sum())
-        points = draw_normal(self.means, self._factors, components, rng)
-        return (points, components) if return_components else points
+        check_draw(n=n)
+        return sample_many(
+            self.weights,
+            self.means,
+            self._factors,
+            [0, self.n_components],
+            [n],
+            seed=seed,
+            dtype=dtype,
+            workers=workers,
+            return_components=return_components,
+        )
 
     def marginal(self, features) -> GaussianMixture:
         """Return the mixture of some features alone (their indices)."""

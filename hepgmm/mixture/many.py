@@ -10,17 +10,18 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hepgmm.mixture import batches
-from hepgmm.mixture.em import MAX_ITERATIONS, TOLERANCE, check_candidates, check_offsets
+from hepgmm.mixture.arguments import (
+    CRITERIA,
+    MAX_ITERATIONS,
+    TOLERANCE,
+    check_arguments,
+    check_offsets,
+)
 from hepgmm.mixture.gmm import count_parameters
 from hepgmm.mixture.steps import workspace
 
-__all__ = ["CRITERIA", "MixtureFits", "fit_many"]
+__all__ = ["MixtureFits", "fit_many"]
 
-#: What a criterion adds to -2 log L, from the free parameters and the points of the event.
-CRITERIA = {
-    "bic": lambda parameters, n: parameters * np.log(n),
-    "aic": lambda parameters, n: 2.0 * parameters + 0 * n,
-}
 #: Events that a thread takes at once.
 BATCH = 64
 
@@ -129,9 +130,12 @@ def fit_many(
     >>> fits.n_components.tolist(), fits.criterion.shape
     ([1, 1], (2, 2))
     """
-    points, offsets, candidates, floors = _check(
-        points, offsets, n_components, n_init, floors, criterion, workers
+    points, candidates, floors = check_arguments(
+        points, n_components, n_init, floors, criterion, workers
     )
+    offsets = np.asarray(offsets)
+    check_offsets(points, offsets, candidates)
+    offsets = offsets.astype(np.int64)
     counts, d = np.diff(offsets), points.shape[1]
     scales = np.sqrt(floors)
     # One order of an event's points, whatever theirs: sums round alike and starts are the same.
@@ -172,12 +176,10 @@ def _collect(found, candidates, penalties, centres, scales) -> MixtureFits:
     """The chosen mixtures in the units of the points, one after another."""
     chosen = candidates[found.chosen]
     used = np.arange(found.weights.shape[1]) < chosen[:, None]
-    own = np.repeat(found.floors, chosen)
-    covariances = found.covariances[used]
     return MixtureFits(
         weights=found.weights[used],
         means=found.means[used] * scales + np.repeat(centres, chosen, axis=0),
-        covariances=covariances * np.outer(scales, scales),
+        covariances=found.covariances[used] * np.outer(scales, scales),
         offsets=np.concatenate([[0], np.cumsum(chosen)]),
         candidates=candidates,
         n_components=chosen,
@@ -186,32 +188,5 @@ def _collect(found, candidates, penalties, centres, scales) -> MixtureFits:
         iterations=found.iterations,
         converged=found.converged,
         floors=found.floors[:, None] * scales**2,
-        floored=(np.linalg.eigvalsh(covariances) < own[:, None] * (1 + 1e-9)).sum(axis=1),
+        floored=found.floored[used],
     )
-
-
-def _check(points, offsets, n_components, n_init, floors, criterion, workers):
-    points = np.asarray(points, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] < 1:
-        raise ValueError(f"points: expected shape (n, d), got {points.shape}")
-    candidates = check_candidates(n_components)
-    for name, value in (("n_init", n_init), ("workers", workers)):
-        if value < 1:
-            raise ValueError(f"{name} = {value}: give at least 1")
-    floors = np.asarray(floors, dtype=np.float64)
-    if floors.shape not in ((), (points.shape[1],)):
-        raise ValueError(
-            f"floors: give one number or one for each of the {points.shape[1]} features, "
-            f"got shape {floors.shape}"
-        )
-    if not (np.isfinite(floors) & (floors > 0)).all():
-        raise ValueError(f"floors = {floors.tolist()}: give positive numbers")
-    if criterion not in CRITERIA:
-        raise ValueError(f"criterion = {criterion!r}: choose one of {', '.join(CRITERIA)}")
-    offsets = np.asarray(offsets)
-    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
-        raise ValueError(f"offsets: expected one dimension of integers, got {offsets.dtype}")
-    offsets = offsets.astype(np.int64)
-    check_offsets(points, offsets, candidates)
-    floors = np.broadcast_to(floors, points.shape[1:])
-    return points, offsets, candidates.astype(np.int64), floors

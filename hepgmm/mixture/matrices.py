@@ -9,8 +9,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["diagonalise", "factorise", "raise_eigenvalues", "whiten"]
+__all__ = [
+    "EMPTY",
+    "FAST",
+    "HALF_LOG_2PI",
+    "diagonalise",
+    "factorise",
+    "raise_eigenvalues",
+    "whiten",
+]
 
+#: Sums may be reordered, which vector instructions need; infinities and NaN keep their meaning.
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+#: Share in all points below which a component is empty: K may exceed the number of places.
+EMPTY = 1e-300
 #: An off-diagonal entry counts as zero below this share, squared, of what lies on the diagonal.
 NEGLIGIBLE = 1e-20
 
@@ -93,7 +106,7 @@ def diagonalise(scratch, floor, scales):
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def raise_eigenvalues(covariances, k, floor, scratch, scales):
-    """Raise the eigenvalues of ``covariances[k]`` that are below the floor to it.
+    """Raise the eigenvalues of ``covariances[k]`` below the floor to it; returns how many.
 
     That is the covariance of largest likelihood among those with no eigenvalue below the floor, so
     that EM with it still climbs. Cholesky's factor of Σ - floor·1 exists if there is nothing to do.
@@ -106,9 +119,9 @@ def raise_eigenvalues(covariances, k, floor, scratch, scales):
         for i in range(d):
             for j in range(d):
                 covariances[k, i, j] = floor if i == j else 0.0
-        return
+        return d
     if factorise(covariances, k, floor, scratch, scales):
-        return
+        return 0
     for i in range(d):
         for j in range(d):
             scratch[1, i, j] = covariances[k, i, j]
@@ -119,3 +132,7 @@ def raise_eigenvalues(covariances, k, floor, scratch, scales):
             for m in range(d):
                 total += scratch[2, i, m] * scratch[2, j, m] * max(scratch[1, m, m], floor)
             covariances[k, i, j] = covariances[k, j, i] = total
+    raised = 0
+    for m in range(d):
+        raised += scratch[1, m, m] <= floor
+    return raised

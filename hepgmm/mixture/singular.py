@@ -79,7 +79,7 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
     --------
     Three points, two of them equal: no covariance in one of the components.
 
-    >>> from hepgmm.mixture import fit_many
+    >>> from hepgmm.mixture.many import fit_many
     >>> points = [[0.0], [0.0], [5.0]]
     >>> found = find_singular(points, [0, 3], fit_many(points, [0, 3], [2], floors=1e-4, seed=0))
     >>> found.component.tolist(), found.eigenvalue.round(9).tolist(), found.floor.round(9).tolist()

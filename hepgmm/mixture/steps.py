@@ -14,13 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from hepgmm.mixture.matrices import raise_eigenvalues, whiten
+from hepgmm.mixture.matrices import EMPTY, FAST, HALF_LOG_2PI, raise_eigenvalues, whiten
 
-__all__ = ["FAST", "Workspace", "expectation", "maximisation", "padded", "workspace"]
+__all__ = ["Workspace", "expectation", "maximisation", "padded", "workspace"]
 
-#: Sums may be reordered, which vector instructions need; infinities and NaN keep their meaning.
-FAST = {"contract", "reassoc", "nsz", "arcp"}
-HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 LOG2_E = float(np.log2(np.e))
 #: log 2 as a sum whose first term has few digits: k times it is exact.
 LOG_2_HIGH, LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -28,8 +25,6 @@ LOG_2_HIGH, LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 ROUNDER = 6755399441055744.0
 #: Below this, exp is as good as 0 and its exponent nearly that of the smallest double.
 LOWEST = -700.0
-#: Share in all points below which a component is empty: K may exceed the number of places.
-EMPTY = 1e-300
 
 
 class Workspace(NamedTuple):
@@ -43,6 +38,7 @@ class Workspace(NamedTuple):
     weights: np.ndarray  # (K,)
     means: np.ndarray  # (K, d)
     covariances: np.ndarray  # (K, d, d)
+    floored: np.ndarray  # (K,), eigenvalues that were raised to the floor
     whiteners: np.ndarray  # (K, d, d), inverse Cholesky factors
     log_norms: np.ndarray  # (K,), log wₖ + log det of the whitener - d/2 log 2π
     shares: np.ndarray  # (K, n)
@@ -61,6 +57,7 @@ def workspace(n: int, k: int, d: int) -> Workspace:
         weights=np.empty(k),
         means=np.empty((k, d)),
         covariances=np.empty((k, d, d)),
+        floored=np.empty(k, dtype=np.int64),
         whiteners=np.zeros((k, d, d)),
         log_norms=np.empty(k),
         shares=np.empty((k, n)),
@@ -183,7 +180,7 @@ def maximisation(space, n, k_max, floor, scales):
                 covariances[k, j, m1] = covariances[k, m1, j] = m01 / total
                 covariances[k, j1, m] = covariances[k, m, j1] = m10 / total
                 covariances[k, j1, m1] = covariances[k, m1, j1] = m11 / total
-        raise_eigenvalues(covariances, k, floor, space.scratch, scales)
+        space.floored[k] = raise_eigenvalues(covariances, k, floor, space.scratch, scales)
         space.weights[k] = total / n
         log_det = whiten(covariances, k, space.whiteners, space.scratch, scales)
         space.log_norms[k] = np.log(total / n) + log_det - d * HALF_LOG_2PI

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from hepgmm.io_utils import atomic_write
-from hepgmm.mixture.em import EventMixtures
 from hepgmm.mixture.gmm import GaussianMixture
+from hepgmm.mixture.many import MixtureFits
 
 __all__ = ["load_model", "save_model"]
 
 #: Fitted attributes that are more than one array: type → its parts.
 PARTS = {
     GaussianMixture: ("weights", "means", "covariances", "converged"),
-    EventMixtures: EventMixtures._fields,
+    MixtureFits: MixtureFits._fields,
 }
 #: Attributes without which a generator of this name is not a fitted one.
 FITTED = {
@@ -33,6 +33,7 @@ FITTED = {
         "component_scale_",
         "high_level_",
         "high_level_bic_",
+        "high_level_candidates_",
         "multiplicities_",
         "multiplicity_",
         "report_",

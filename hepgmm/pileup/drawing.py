@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
-from hepgmm.mixture.gmm import draw_normal
-from hepgmm.pileup.reports import tally
-from hepgmm.tracks import FEATURES, flatten
+from hepgmm.mixture.sampling import CHUNK, fill
+from hepgmm.tracks import flatten
 
-__all__ = ["MIXTURE_FEATURES", "Components", "draw_tracks", "track_features"]
+__all__ = ["COLUMNS", "MIXTURE_FEATURES", "Components", "draw_tracks", "track_features"]
 
 #: What the mixtures describe: the natural logarithm of pT in GeV, eta, and d0 and dz in mm.
 MIXTURE_FEATURES = ("log_pt", "eta", "d0", "dz")
-#: Tracks drawn at once: bounds the memory that sampling needs beside its result.
-CHUNK = 262144
+#: Rows of drawn tracks: those that the mixtures describe, and phi.
+COLUMNS = ("pt", "eta", "d0", "dz", "phi")
 
 
 class Components(NamedTuple):
@@ -63,7 +64,7 @@ def track_features(events, *, min_tracks=1):
 
     Examples
     --------
-    >>> from hepgmm.tracks import make_events
+    >>> from hepgmm.tracks import FEATURES, make_events
     >>> columns = {name: [1.0, 1.0, 1.0] for name in FEATURES}
     >>> track_features(make_events(columns, [1, 2]), min_tracks=2)[0].tolist()
     [[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]]
@@ -79,17 +80,21 @@ def track_features(events, *, min_tracks=1):
     return features, np.concatenate([[0], np.cumsum(counts[kept])])
 
 
-def draw_tracks(components, factors, counts, *, limits, pt_limits, redraws, rng):
-    """Tracks of events from their mixtures, with phi uniform.
+def draw_tracks(
+    tracks, chosen, mixtures, starts, *, limits, pt_limits, redraws, rng, scratch
+) -> Counter:
+    """Draw the tracks of a batch of events from their mixtures, with phi uniform.
 
     Parameters
     ----------
-    components
-        The :class:`Components` of the events.
-    factors
-        ``(M, 4, 4)``: F with covariance F Fᵀ.
-    counts
-        Tracks of every event, ``(n_events,)``.
+    tracks
+        float32 ``(5, N)`` in the order of ``COLUMNS``, in GeV, mm and rad; overwritten.
+    chosen
+        The component of every track, int ``(N,)``, overwritten; None if nobody asks.
+    mixtures
+        The float32 ``Mixtures`` of the events, in the order of ``MIXTURE_FEATURES``.
+    starts
+        Event i has the tracks ``starts[i]:starts[i + 1]``.
     limits
         ``(2, 4)``: tracks below the first or above the second row in any feature lie outside.
     pt_limits
@@ -98,50 +103,54 @@ def draw_tracks(components, factors, counts, *, limits, pt_limits, redraws, rng)
         How often tracks outside are drawn again from their event's mixture.
     rng
         A numpy Generator.
+    scratch
+        The ``Scratch`` of the thread.
 
     Returns
     -------
-    columns : dict
-        Feature → float32 ``(N,)``, in GeV, rad and mm.
-    index : numpy.ndarray
-        int32 ``(N,)``, the component of every track.
-    report : dict
-        How many pT were clipped, tracks lie outside, tracks were drawn again.
+    Counter
+        How many pT were clipped (``"pt_clipped"``), tracks lie outside (``"tracks_outside"``) and
+        tracks were drawn again (``"tracks_redrawn"``).
     """
-    events = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    columns = {name: np.empty(len(events), dtype=np.float32) for name in FEATURES}
-    index = np.empty(len(events), dtype=np.int32)
-    # Event e owns the interval [e, e + 1) of these edges, cut in proportion to its weights.
-    edges = np.cumsum(components.weights)
-    first, last = components.offsets[:-1], components.offsets[1:] - 1
+    limits, report = np.asarray(limits, dtype=np.float32), Counter()
+    pt_limits = np.asarray(pt_limits, dtype=np.float32)
     log_limits = np.log(pt_limits)
-    clipped = outside = redrawn = 0
-
-    def draw(event):
-        chosen = np.searchsorted(edges, event + rng.random(len(event)), side="right")
-        chosen = np.clip(chosen, first[event], last[event])
-        return chosen, draw_normal(components.means, factors, chosen, rng)
-
-    def strays(points):
-        return np.flatnonzero(((points < limits[0]) | (points > limits[1])).any(axis=1))
-
-    for start in range(0, len(events), CHUNK):
-        part = slice(start, start + CHUNK)
-        index[part], points = draw(events[part])
-        stray = strays(points)
+    for begin in range(0, tracks.shape[1], CHUNK):
+        part = tracks[:, begin : begin + CHUNK]
+        index = scratch.chosen if chosen is None else chosen[begin : begin + CHUNK]
+        points, log_pt, phi = part[:-1], part[0], part[-1]
+        fill(points, index, begin, mixtures, starts, rng, scratch)
+        outside = beyond(points, limits)
         for _ in range(redraws):
-            redrawn += len(stray)
-            index[start + stray], points[stray] = draw(events[start + stray])
-            stray = stray[strays(points[stray])]
-        outside += len(stray)
-        clipped += int(((points[:, 0] < log_limits[0]) | (points[:, 0] > log_limits[1])).sum())
-        columns["pt"][part] = np.exp(np.clip(points[:, 0], *log_limits))
-        columns["phi"][part] = rng.uniform(-np.pi, np.pi, len(points))
-        for position, name in enumerate(MIXTURE_FEATURES[1:], 1):
-            columns[name][part] = points[:, position]
-    report = {
-        "pt_clipped": tally(clipped, len(events)),
-        "tracks_outside": tally(outside, len(events)),
-        "tracks_redrawn": tally(redrawn, len(events)),
-    }
-    return columns, index, report
+            stray = np.flatnonzero(outside)
+            report["tracks_redrawn"] += len(stray)
+            # As many for every event as it has strays, which are in the order of the events.
+            own_starts = np.searchsorted(stray, starts - begin)
+            fresh, components = points[:, stray], index[stray]
+            fill(fresh, components, 0, mixtures, own_starts, rng, scratch)
+            points[:, stray], index[stray] = fresh, components
+            outside[stray] = beyond(fresh, limits)
+        report["tracks_outside"] += np.count_nonzero(outside)
+        report["pt_clipped"] += np.count_nonzero(beyond(part[:1], log_limits[:, None]))
+        np.clip(log_pt, *log_limits, out=log_pt)
+        # The exponential of a limit's rounded logarithm can miss the limit by its last digits.
+        np.clip(np.exp(log_pt, out=log_pt), *pt_limits, out=log_pt)
+        rng.random(out=phi, dtype=np.float32)
+        phi -= np.float32(0.5)
+        phi *= np.float32(2 * np.pi)
+    return report
+
+
+def beyond(points, limits):
+    """Whether points ``(d, n)`` lie below ``limits[0]`` or above ``limits[1]`` in any feature."""
+    outside = np.zeros(points.shape[1], dtype=bool)
+    for values, low, high in zip(points, *limits, strict=True):
+        mark(values, low, high, outside)
+    return outside
+
+
+@njit(nogil=True, cache=True)
+def mark(values, low, high, outside):
+    """Mark the values below ``low`` or above ``high``."""
+    for i in range(len(values)):
+        outside[i] |= (values[i] < low) | (values[i] > high)

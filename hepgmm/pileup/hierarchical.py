@@ -8,19 +8,21 @@ import awkward as ak
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from hepgmm.mixture.components import lower_triangles, pack
-from hepgmm.mixture.em import check_candidates, fit_many, fit_one
+from hepgmm.mixture.arguments import check_candidates
+from hepgmm.mixture.components import pack
+from hepgmm.mixture.large import fit_one
+from hepgmm.mixture.many import fit_many
+from hepgmm.mixture.sampling import check_draw
 from hepgmm.pileup.archive import load_model, save_model
-from hepgmm.pileup.drawing import Components, draw_tracks, track_features
-from hepgmm.pileup.reports import describe_fits, tally
+from hepgmm.pileup.drawing import Components, track_features
+from hepgmm.pileup.reports import describe_fits
+from hepgmm.pileup.synthesis import Synthesis
 from hepgmm.tracks import check_events, make_events
 
 __all__ = ["HierarchicalGMM"]
 
 #: The fewest events that a fit takes.
 MIN_EVENTS = 10
-#: Rounds of redrawing with ``outside="redraw"``.
-REDRAWS = 20
 
 
 class HierarchicalGMM(BaseEstimator):
@@ -45,11 +47,11 @@ class HierarchicalGMM(BaseEstimator):
     min_tracks
         Events with fewer tracks are dropped (and counted), and none is sampled.
     n_init
-        Starts of every fit.
+        Starts of every fit; for the high level, independent searches over K.
     covariance_floor
-        Added to the diagonal of the events' covariances; the exact zeros of d0 and dz make them
-        singular without it. In squared units of the features (of the standardised features
-        with ``scale_features``).
+        Least variance of the events' components, one number or one for each feature; the exact
+        zeros of d0 and dz make them singular without it. In squared units of the features (of the
+        standardised features with ``scale_features``).
     high_level_floor
         The same for the high level, whose numbers are standardised.
     multiplicity_floor
@@ -78,8 +80,7 @@ class HierarchicalGMM(BaseEstimator):
     Attributes
     ----------
     event_mixtures_
-        The ``EventMixtures`` of the training events, in the (scaled)
-        features.
+        The ``MixtureFits`` of the training events, in the (scaled) features.
     multiplicities_
         Tracks of every training event, in their order.
     range_
@@ -98,8 +99,10 @@ class HierarchicalGMM(BaseEstimator):
         Entry K is the number of training events with K components.
     high_level_
         The ``GaussianMixture`` of the standardised components.
+    high_level_candidates_
+        Numbers of components of the high level.
     high_level_bic_
-        K → BIC of the high level.
+        BIC of each of them for each start, ``(n_candidates, n_init)``, NaN where it was not tried.
     multiplicity_
         The ``GaussianMixture`` of the multiplicities.
     report_
@@ -126,7 +129,7 @@ class HierarchicalGMM(BaseEstimator):
         n_components=range(1, 11),
         max_components=100,
         min_tracks=3,
-        n_init=1,
+        n_init=3,
         covariance_floor=1e-6,
         high_level_floor=1e-6,
         multiplicity_floor=1 / 12,
@@ -197,7 +200,7 @@ class HierarchicalGMM(BaseEstimator):
             (points - self.feature_shift_) / self.feature_scale_,
             offsets,
             self.n_components,
-            covariance_floor=self.covariance_floor,
+            floors=self.covariance_floor,
             seed=seeds[0],
             **common,
         )
@@ -205,33 +208,40 @@ class HierarchicalGMM(BaseEstimator):
         self.component_parameters_ = pack(mixtures.means, mixtures.covariances, mixtures.weights)
         self.n_components_counts_ = np.bincount(mixtures.n_components)
         self.component_shift_, self.component_scale_ = _standardisation(self.component_parameters_)
-        self.high_level_, self.high_level_bic_ = fit_one(
+        scan = fit_one(
             (self.component_parameters_ - self.component_shift_) / self.component_scale_,
             candidates,
-            covariance_floor=self.high_level_floor,
+            floors=self.high_level_floor,
             seed=seeds[1],
             **common,
         )
+        self.high_level_ = scan.mixture
+        self.high_level_candidates_, self.high_level_bic_ = scan.candidates, scan.criterion
         self.multiplicities_ = counts[kept]
-        self.multiplicity_, _ = fit_one(
+        self.multiplicity_ = fit_one(
             self.multiplicities_[:, None],
             n_components=range(1, 11),
             n_init=self.n_init,
-            covariance_floor=self.multiplicity_floor,
+            floors=self.multiplicity_floor,
+            search="exhaustive",
             seed=seeds[2],
-        )
+        ).mixture
         self.report_ = {
             **describe_fits(mixtures, covariance_floor=self.covariance_floor),
             "events_dropped": int((~kept).sum()),
             "high_level_K": self.high_level_.n_components,
-            "high_level_BIC": self.high_level_bic_[self.high_level_.n_components],
+            "high_level_BIC": float(np.nanmin(self.high_level_bic_)),
             "high_level_converged": self.high_level_.converged,
             "multiplicity_K": self.multiplicity_.n_components,
         }
         return self
 
-    def sample(self, n_events, *, seed, return_components=False):
+    def sample(self, n_events, *, seed, return_components=False, workers=1):
         """Synthetic pileup events, each with its vertex at the origin.
+
+        Every 2048 events have a stream of random numbers of their own, so that the result is the
+        same for any ``workers``. Beside the result, a worker holds the components of 2048 events
+        and the random numbers of 16384 tracks, some 5 MB; all share 32 bytes an event.
 
         Parameters
         ----------
@@ -241,6 +251,8 @@ class HierarchicalGMM(BaseEstimator):
             Anything that ``numpy.random.default_rng`` takes.
         return_components
             Whether to return the components that the tracks came from too.
+        workers
+            Threads.
 
         Returns
         -------
@@ -256,28 +268,12 @@ class HierarchicalGMM(BaseEstimator):
         ValueError
             If the model isn't fitted, or for a bad parameter.
         """
-        seeds = self._seeds(n_events, seed)
-        components, factors, report = self._draw_components(n_events, seeds[0])
-        counts, redrawn = self._draw_multiplicities(n_events, seeds[1])
-        columns, index, tallies = draw_tracks(
-            components,
-            factors,
-            counts,
-            limits=self.range_,
-            pt_limits=self.pt_limits,
-            redraws=REDRAWS if self.outside == "redraw" else 0,
-            rng=np.random.default_rng(seeds[2]),
-        )
-        self.sample_report_ = {
-            "events": int(n_events),
-            "tracks": int(counts.sum()),
-            **report,
-            "multiplicities_redrawn": tally(redrawn, n_events),
-            **tallies,
-        }
+        synthesis = self._synthesis(n_events, seed, workers)
+        columns, index, report = synthesis.events(return_components=return_components)
+        self.sample_report_ = report
         provenance = {"process": "minbias", "generator": "HierarchicalGMM", "seed": str(seed)}
-        events = make_events(columns, counts, provenance=provenance)
-        return (events, components, index) if return_components else events
+        events = make_events(columns, synthesis.counts, provenance=provenance)
+        return (events, synthesis.components(), index) if return_components else events
 
     def sample_components(self, n_events, *, seed) -> Components:
         """Components of ``n_events`` synthetic events: :meth:`sample` before tracks are drawn.
@@ -293,16 +289,19 @@ class HierarchicalGMM(BaseEstimator):
             In log pT (pT in GeV), eta, d0 and dz (mm); weights clipped and renormalised,
             eigenvalues raised if ``clip_eigenvalues`` asks for it.
         """
-        return self._draw_components(n_events, self._seeds(n_events, seed)[0])[0]
+        return self._synthesis(n_events, seed).components()
 
     def fitted_components(self) -> Components:
         """Return the components of the training events, in the units of ``sample_components``."""
         self._check_fitted()
         fits = self.event_mixtures_
-        means, covariances, _ = self._in_feature_units(
-            fits.means, np.linalg.cholesky(fits.covariances)
+        factors = np.linalg.cholesky(fits.covariances) * self.feature_scale_[:, None]
+        return Components(
+            fits.means * self.feature_scale_ + self.feature_shift_,
+            factors @ factors.transpose(0, 2, 1),
+            fits.weights,
+            fits.offsets,
         )
-        return Components(means, covariances, fits.weights, fits.component_offsets)
 
     def save(self, path) -> None:
         """Write the fitted model to an npz file, whole or not at all."""
@@ -320,62 +319,13 @@ class HierarchicalGMM(BaseEstimator):
         ValueError
             If the file is truncated or isn't such a model.
         """
-        model = load_model(path, cls)
-        # JSON has no numbers as keys.
-        model.high_level_bic_ = {int(k): bic for k, bic in model.high_level_bic_.items()}
-        return model
+        return load_model(path, cls)
 
-    def _draw_components(self, n_events, seed):
-        """Components in feature units, their factors (Σ = F Fᵀ), and what was clipped."""
-        rng = np.random.default_rng(seed)
-        frequencies = self.n_components_counts_ / self.n_components_counts_.sum()
-        k = rng.choice(len(frequencies), size=n_events, p=frequencies)
-        vectors = self.high_level_.sample(int(k.sum()), seed=rng)
-        vectors = vectors * self.component_scale_ + self.component_shift_
-        offsets = np.concatenate([[0], np.cumsum(k)])
-        light = vectors[:, -1] < self.min_weight
-        weights = np.where(light, self.min_weight, vectors[:, -1])
-        weights /= np.repeat(np.add.reduceat(weights, offsets[:-1]), k)
-        factors = lower_triangles(vectors, 4)
-        raised = 0
-        if self.clip_eigenvalues is not None:
-            values, axes = np.linalg.eigh(factors @ factors.transpose(0, 2, 1))
-            raised = int((values < self.clip_eigenvalues).sum())
-            factors = axes * np.sqrt(np.maximum(values, self.clip_eigenvalues))[:, None, :]
-        means, covariances, factors = self._in_feature_units(vectors[:, :4], factors)
-        report = {
-            "components": len(vectors),
-            "weights_clipped": tally(light.sum(), len(vectors)),
-            "eigenvalues_raised": tally(raised, 4 * len(vectors)),
-        }
-        return Components(means, covariances, weights, offsets), factors, report
-
-    def _in_feature_units(self, means, factors):
-        factors = factors * self.feature_scale_[:, None]
-        means = means * self.feature_scale_ + self.feature_shift_
-        return means, factors @ factors.transpose(0, 2, 1), factors
-
-    def _draw_multiplicities(self, n_events, seed):
-        rng = np.random.default_rng(seed)
-        mean = float(self.multiplicity_.weights @ self.multiplicity_.means[:, 0])
-        if mean < self.min_tracks:
-            raise ValueError(f"min_tracks = {self.min_tracks} is above the mean, {mean:.3g} tracks")
-        counts = np.zeros(n_events, dtype=np.int64)
-        low = np.arange(n_events)
-        drawn = 0
-        while len(low):
-            drawn += len(low)
-            counts[low] = np.rint(self.multiplicity_.sample(len(low), seed=rng)[:, 0])
-            low = low[counts[low] < self.min_tracks]
-        return counts, drawn - n_events
-
-    def _seeds(self, n_events, seed):
+    def _synthesis(self, n_events, seed, workers=1):
         self._check_fitted()
         self._check_parameters()
-        if n_events < 0:
-            raise ValueError(f"n_events = {n_events}: give a number of events")
-        # One stream each for components, multiplicities and tracks.
-        return np.random.default_rng(seed).integers(2**63, size=3)
+        check_draw(n_events=n_events, workers=workers)
+        return Synthesis(self, n_events, seed, workers=workers)
 
     def _check_fitted(self):
         if not hasattr(self, "high_level_"):
@@ -392,7 +342,10 @@ class HierarchicalGMM(BaseEstimator):
             ),
             (clip is None or clip > 0, f"clip_eigenvalues = {clip}: give None or more than 0"),
             *(
-                (getattr(self, name) > 0, f"{name} = {getattr(self, name)}: give more than 0")
+                (
+                    np.min(getattr(self, name)) > 0,
+                    f"{name} = {getattr(self, name)}: give more than 0",
+                )
                 for name in ("covariance_floor", "high_level_floor", "multiplicity_floor")
             ),
             (0 < self.min_weight < 1, f"min_weight = {self.min_weight}: give one in (0, 1)"),

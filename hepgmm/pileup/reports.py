@@ -24,20 +24,22 @@ def describe_fits(mixtures, *, covariance_floor) -> dict:
     Parameters
     ----------
     mixtures
-        The ``EventMixtures`` that ``hepgmm.mixture.em.fit_many`` gives.
+        The ``MixtureFits`` that ``hepgmm.mixture.fit_many`` gives.
     covariance_floor
         The floor that it was asked for.
 
     Returns
     -------
     dict
-        ``events_used``; ``components`` and ``components_floored``, those at the floor, as
-        ``floored_fraction`` too; ``mean_K``; ``floors_raised``, events whose floor had to exceed
-        ``covariance_floor``; ``fits`` and ``fits_not_converged``. Errors are standard errors.
+        ``events_used``; ``components`` and ``components_floored``, those with a direction at the
+        floor, as ``floored_fraction`` too; ``mean_K``; ``floors_raised``, events whose floor had
+        to exceed ``covariance_floor``; ``fits`` and ``fits_not_converged``. Errors are standard
+        errors.
     """
-    k, floored = mixtures.n_components, mixtures.floored
-    fitted = np.isfinite(mixtures.bic)
+    k, floored = mixtures.n_components, mixtures.floored > 0
+    fitted = np.isfinite(mixtures.criterion)
     fraction = floored.mean()
+    raised = (mixtures.floors > 1.001 * np.asarray(covariance_floor)).any(axis=1)
     return {
         "events_used": len(k),
         "components": len(floored),
@@ -47,7 +49,7 @@ def describe_fits(mixtures, *, covariance_floor) -> dict:
             "error": float(np.sqrt(fraction * (1 - fraction) / len(floored))),
         },
         "mean_K": {"value": float(k.mean()), "error": float(k.std(ddof=1) / np.sqrt(len(k)))},
-        "floors_raised": int((mixtures.floors > covariance_floor).sum()),
+        "floors_raised": int(raised.sum()),
         "fits": int(fitted.sum()),
         "fits_not_converged": int((fitted & ~mixtures.converged).sum()),
     }

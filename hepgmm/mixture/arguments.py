@@ -1,0 +1,126 @@
+"""What the fits of mixtures share: when EM ends, the criteria, and checks of arguments."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+
+__all__ = [
+    "CRITERIA",
+    "MAX_ITERATIONS",
+    "ROUNDING",
+    "TOLERANCE",
+    "check_arguments",
+    "check_candidates",
+    "check_offsets",
+    "check_rows",
+]
+
+#: EM stops when the mean log-likelihood grows by less than this in one iteration.
+TOLERANCE = 1e-3
+#: EM stops after this many iterations in any case (and counts as not converged).
+MAX_ITERATIONS = 200
+#: Double precision knows a covariance to about this fraction of the largest variance of the set
+#: (a component of a few points can be some hundred times wider than the set).
+ROUNDING = 1024 * float(np.finfo(np.float64).eps)
+#: What a criterion adds to -2 log L, from the free parameters and the number of points.
+CRITERIA = {
+    "bic": lambda parameters, n: parameters * np.log(n),
+    "aic": lambda parameters, n: 2.0 * parameters + 0 * n,
+}
+
+
+def check_arguments(points, n_components, n_init, floors, criterion, workers):
+    """Return points ``(n, d)``, candidates in rising order and floors ``(d,)``, or refuse them.
+
+    Raises
+    ------
+    ValueError
+        For a bad argument, which is named.
+
+    Examples
+    --------
+    >>> points, candidates, floors = check_arguments([[1, 2]], [2, 1], 1, 0.5, "bic", 1)
+    >>> points.tolist(), candidates.tolist(), floors.tolist()
+    ([[1.0, 2.0]], [1, 2], [0.5, 0.5])
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] < 1:
+        raise ValueError(f"points: expected shape (n, d), got {points.shape}")
+    candidates = check_candidates(n_components).astype(np.int64)
+    for name, value in (("n_init", n_init), ("workers", workers)):
+        if value < 1:
+            raise ValueError(f"{name} = {value}: give at least 1")
+    floors = np.asarray(floors, dtype=np.float64)
+    if floors.shape not in ((), (points.shape[1],)):
+        raise ValueError(
+            f"floors: give one number or one for each of the {points.shape[1]} features, "
+            f"got shape {floors.shape}"
+        )
+    if not (np.isfinite(floors) & (floors > 0)).all():
+        raise ValueError(f"floors = {floors.tolist()}: give positive numbers")
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion = {criterion!r}: choose one of {', '.join(CRITERIA)}")
+    return points, candidates, np.broadcast_to(floors, points.shape[1:])
+
+
+def check_rows(points, candidates):
+    """Refuse fewer points than the smallest candidate or than 2, and values not finite.
+
+    Raises
+    ------
+    ValueError
+        The number of points or the row is named.
+
+    Examples
+    --------
+    >>> check_rows(np.zeros((5, 1)), np.array([1, 2]))
+    """
+    needed = max(2, int(candidates[0]))
+    if len(points) < needed:
+        raise ValueError(f"points: got {len(points)}, but at least {needed} are needed")
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        raise ValueError(f"points: row {int(np.argmax(bad))} holds a NaN or infinite value")
+
+
+def check_candidates(candidates, name: str = "n_components"):
+    """Return numbers of components (or the only one) in rising order, or refuse them.
+
+    Raises
+    ------
+    ValueError
+        If they aren't positive whole numbers, or there is none.
+
+    Examples
+    --------
+    >>> check_candidates([3, 1, 2, 1]), check_candidates(4)
+    (array([1, 2, 3]), array([4]))
+    """
+    found = np.unique([candidates] if isinstance(candidates, Integral) else list(candidates))
+    if not len(found) or found.dtype.kind not in "iu" or found[0] < 1:
+        raise ValueError(f"{name}: give positive whole numbers, got {found.tolist()[:5]}")
+    return found
+
+
+def check_offsets(points, offsets, candidates):
+    """Refuse offsets that don't divide the points, events too small, and values not finite."""
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
+        raise ValueError(f"offsets: expected one dimension of integers, got {offsets.dtype}")
+    counts = np.diff(offsets)
+    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(points) or (counts < 0).any():
+        raise ValueError(
+            f"offsets: they must rise from 0 to the number of points, {len(points)}, "
+            f"got {offsets[:3].tolist()} … {offsets[-3:].tolist()}"
+        )
+    needed = max(2, int(candidates[0]))
+    if (counts < needed).any():
+        event = int(np.argmax(counts < needed))
+        raise ValueError(
+            f"points: event {event} has {counts[event]}, but at least {needed} are needed"
+        )
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        event = int(np.searchsorted(offsets, np.argmax(bad), side="right")) - 1
+        raise ValueError(f"points: event {event} holds a NaN or infinite value")

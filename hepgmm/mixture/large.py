@@ -1,0 +1,275 @@
+"""One large set of points: mixtures with every number of components, or with those that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from hepgmm.mixture.arguments import CRITERIA, check_arguments, check_rows
+from hepgmm.mixture.ascent import PointSet
+from hepgmm.mixture.gmm import GaussianMixture, count_parameters
+
+__all__ = ["SEARCHES", "MixtureScan", "fit_one"]
+
+SEARCHES = ("coarse", "exhaustive")
+#: From one number of components of a coarse search to the next.
+STRIDE = 0.5
+
+
+class MixtureScan(NamedTuple):
+    """The best mixture of a set of points and what was tried to find it.
+
+    Attributes
+    ----------
+    mixture
+        The :class:`~hepgmm.mixture.gmm.GaussianMixture` of the lowest criterion.
+    candidates
+        The numbers of components K, rising, int64 ``(n_candidates,)``; none is above n.
+    criterion
+        BIC or AIC of every start, ``(n_candidates, n_init)``, NaN where there was no fit.
+    log_likelihood
+        Of the same shape.
+    iterations
+        EM steps of the fit, of the same shape, 0 where there was none.
+    converged
+        Whether they were enough, of the same shape, True where there was none.
+    floors
+        ``(d,)``: the floors of the variances, which are those asked for, or all of them raised by
+        one factor where double precision asks for it.
+    floored
+        int64 ``(K,)``: how many directions of each component have the floor as their variance.
+    """
+
+    mixture: GaussianMixture
+    candidates: np.ndarray
+    criterion: np.ndarray
+    log_likelihood: np.ndarray
+    iterations: np.ndarray
+    converged: np.ndarray
+    floors: np.ndarray
+    floored: np.ndarray
+
+    def best(self):
+        """K that were fitted, the lowest criterion of each and its spread over the starts.
+
+        Returns
+        -------
+        n_components : numpy.ndarray
+            int64 ``(m,)``.
+        lowest : numpy.ndarray
+            ``(m,)``.
+        spread : numpy.ndarray
+            ``(m,)``: standard deviation over the starts, √(Σₛ (cₛ - c̄)² / (n_init - 1)); NaN with
+            one start. It is the error of one start, from where EM happens to end, and not a
+            statistical one from the sample.
+        """
+        fitted = np.isfinite(self.criterion).all(axis=1)
+        values = self.criterion[fitted]
+        starts = values.shape[1]
+        spread = values.std(axis=1, ddof=1) if starts > 1 else np.full(len(values), np.nan)
+        return self.candidates[fitted], values.min(axis=1), spread
+
+
+def fit_one(
+    points,
+    n_components: Iterable[int] | int = range(1, 101),
+    *,
+    n_init: int = 3,
+    floors=1e-6,
+    criterion: str = "bic",
+    search: str = "coarse",
+    seed,
+    workers: int = 1,
+    progress: bool = False,
+) -> MixtureScan:
+    """Fit a full-covariance mixture to one set of points, with K by BIC = k log n - 2 log L̂.
+
+    k = K d + K d (d + 1) / 2 + K - 1 counts the free parameters, n the points. L̂ is the largest
+    likelihood that EM finds among mixtures whose covariances obey Σ ≥ diag(floors):
+    uᵀ Σ u ≥ uᵀ diag(floors) u for every direction u. No step lowers it. Every fit runs until the
+    mean log-likelihood grows by less than 1e-3 in a step, or for 200 steps.
+
+    The exhaustive search starts every K afresh, ``n_init`` times. The coarse one makes ``n_init``
+    chains, each independent of the others: it starts the largest K, and goes on to ever smaller
+    ones by merging components and fitting again. Around the best K of all chains it then halves
+    the gaps in the same way, until that K and both its neighbours are fitted in every chain.
+    Merging from above ends in higher likelihoods than starting afresh, for components are already
+    where the small structures are.
+
+    Neither the order of the points nor ``workers`` changes anything, nor, with the floors scaled
+    alike, do the units of the features.
+
+    Parameters
+    ----------
+    points
+        ``(n, d)``; computed with in double precision.
+    n_components
+        Candidate numbers of components, or the only one; those above n are left out.
+    n_init
+        Starts of every fit, or chains.
+    floors
+        Smallest variance: one number, or one for each feature, in squared units of the features.
+    criterion
+        ``"bic"`` or ``"aic"`` = 2 k - 2 log L̂.
+    search
+        ``"coarse"`` or ``"exhaustive"``.
+    seed
+        Anything that ``numpy.random.default_rng`` takes.
+    workers
+        Threads.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    MixtureScan
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, fewer points than the smallest candidate or than 2, or a value that
+        isn't finite.
+
+    References
+    ----------
+    A. P. Dempster, N. M. Laird, D. B. Rubin, Maximum likelihood from incomplete data via the EM
+    algorithm, Journal of the Royal Statistical Society B 39 (1977) 1.
+
+    Examples
+    --------
+    >>> points = np.concatenate([np.random.default_rng(0).normal(m, 1, (50, 1)) for m in (0, 9)])
+    >>> scan = fit_one(points, range(1, 6), seed=1)
+    >>> scan.mixture.n_components, scan.criterion.shape
+    (2, (5, 3))
+    """
+    points, candidates, floors = check_arguments(
+        points, n_components, n_init, floors, criterion, workers
+    )
+    if search not in SEARCHES:
+        raise ValueError(f"search = {search!r}: choose one of {', '.join(SEARCHES)}")
+    check_rows(points, candidates)
+    candidates = candidates[candidates <= len(points)]
+    # One order of the points, whatever theirs: sums round alike and starts are the same.
+    points = points[np.lexsort(points.T[::-1])]
+    penalties = CRITERIA[criterion](count_parameters(candidates, points.shape[1]), len(points))
+    streams = np.random.default_rng(seed).spawn(n_init)
+    with (
+        threadpool_limits(1),
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(desc="mixtures", unit="fit", disable=not progress) as bar,
+    ):
+        scan = _Scan(PointSet(points, floors), candidates, penalties, n_init, pool, bar)
+        if search == "coarse":
+            scan.descend(streams)
+        else:
+            scan.exhaust(streams)
+    return scan.report(floors)
+
+
+class _Scan:
+    """The fits so far: ``fits[s][c]`` is that of candidate c in start or chain s."""
+
+    def __init__(self, points, candidates, penalties, n_init, pool, bar):
+        self.points, self.candidates, self.penalties = points, candidates, penalties
+        self.fits = [{} for _ in range(n_init)]
+        self.pool, self.bar = pool, bar
+
+    def exhaust(self, streams):
+        """Every candidate afresh with every stream of random numbers."""
+
+        def run(task):
+            start, column, rng = task
+            self.fits[start][column] = self._afresh(column, rng)
+
+        # The largest first: the scan doesn't end with one thread at the slowest fit.
+        columns = range(len(self.candidates))[::-1]
+        spawned = [rng.spawn(len(self.candidates)) for rng in streams]
+        tasks = [(s, c, spawned[s][c]) for c in columns for s in range(len(streams))]
+        list(self.pool.map(run, tasks))
+
+    def descend(self, streams):
+        """Chains from the largest candidate to the smallest, then to all gaps around the best."""
+        columns = strides(self.candidates)
+
+        def run(chain):
+            self.fits[chain][columns[0]] = self._afresh(columns[0], streams[chain])
+            self._fill(chain, columns[1:])
+
+        list(self.pool.map(run, range(len(streams))))
+        while missing := self._missing():
+            list(self.pool.map(lambda chain: self._fill(chain, missing), range(len(streams))))
+
+    def _afresh(self, column, rng):
+        fit = self.points.climb(self.points.start(int(self.candidates[column]), rng))
+        self.bar.update()
+        return fit
+
+    def _fill(self, chain, columns):
+        """Candidates by merging components of the next larger one of the chain."""
+        fits = self.fits[chain]
+        for column in columns:
+            above = fits[min(c for c in fits if c > column)].state
+            fits[column] = self.points.climb(
+                self.points.merged(above, int(self.candidates[column]))
+            )
+            self.bar.update()
+
+    def _missing(self):
+        """The middles of the gaps on both sides of the best candidate, the larger one first."""
+        best, fitted = self._best()[1], sorted(self.fits[0])
+        position = fitted.index(best)
+        sides = fitted[position + 1 : position + 2] + fitted[max(position - 1, 0) : position]
+        return [(best + side) // 2 for side in sides if abs(best - side) > 1]
+
+    def _criterion(self, start, column):
+        return self.penalties[column] - 2 * self.fits[start][column].log_likelihood
+
+    def _best(self):
+        """Start and column of the lowest criterion."""
+        pairs = [(start, column) for start, fits in enumerate(self.fits) for column in fits]
+        return min(pairs, key=lambda pair: (self._criterion(*pair), pair))
+
+    def report(self, floors) -> MixtureScan:
+        shape = len(self.candidates), len(self.fits)
+        criterion, log_likelihood = np.full(shape, np.nan), np.full(shape, np.nan)
+        iterations, converged = np.zeros(shape, dtype=np.int64), np.ones(shape, dtype=bool)
+        for start, fits in enumerate(self.fits):
+            for column, fit in fits.items():
+                criterion[column, start] = self._criterion(start, column)
+                log_likelihood[column, start] = fit.log_likelihood
+                iterations[column, start] = fit.iterations
+                converged[column, start] = fit.converged
+        start, column = self._best()
+        fit, floor = self.fits[start][column], self.points.floor
+        low = np.linalg.eigvalsh(fit.state.covariances) < floor * (1 + 1e-9)
+        return MixtureScan(
+            mixture=self.points.mixture(fit),
+            candidates=self.candidates,
+            criterion=criterion,
+            log_likelihood=log_likelihood,
+            iterations=iterations,
+            converged=converged,
+            floors=floor * floors,
+            floored=low.sum(axis=1),
+        )
+
+
+def strides(candidates):
+    """Columns of the candidates of a coarse search, from the largest down by STRIDE to the first.
+
+    Examples
+    --------
+    >>> [int(np.arange(1, 101)[column]) for column in strides(np.arange(1, 101))]
+    [100, 50, 25, 12, 6, 3, 1]
+    """
+    columns = [len(candidates) - 1]
+    while columns[-1] > 0:
+        target = STRIDE * candidates[columns[-1]]
+        below = int(np.searchsorted(candidates, target, side="right")) - 1
+        columns.append(min(max(below, 0), columns[-1] - 1))
+    return columns

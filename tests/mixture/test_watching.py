@@ -1,0 +1,39 @@
+"""One fit step by step: the same steps as the fast one's."""
+
+import numpy as np
+import pytest
+
+from hepgmm.mixture.many import fit_many
+from hepgmm.mixture.watching import watch
+
+RNG = np.random.default_rng(6)
+POINTS = np.concatenate([RNG.normal(m, 0.5, (40, 2)) for m in (0.0, 6.0)])
+
+
+def test_it_climbs_to_a_fixed_point_of_em():
+    climb = watch(POINTS, 2, floors=1e-6, seed=1)
+    assert (np.diff(climb.log_likelihood) > -1e-9).all()
+    for mixture, reached in zip(climb.mixtures, climb.log_likelihood, strict=True):
+        assert mixture.log_prob(POINTS).sum() == pytest.approx(reached, abs=1e-8)
+    fits = fit_many(POINTS, [0, 80], [2], floors=1e-6, n_init=5, seed=1)
+    assert climb.log_likelihood[-1] == pytest.approx(fits.log_likelihood[0, 0], abs=80e-3)
+
+
+def test_every_step_is_the_textbook_one():
+    climb = watch(POINTS, 3, floors=1e-9, seed=2)
+    before, after = climb.mixtures[:2]
+    shares = before.responsibilities(POINTS)
+    totals = shares.sum(axis=0)
+    means = shares.T @ POINTS / totals[:, None]
+    np.testing.assert_allclose(after.weights, totals / len(POINTS), rtol=1e-9)
+    np.testing.assert_allclose(after.means, means, rtol=1e-9, atol=1e-9)
+    for k, mean in enumerate(means):
+        moments = (shares[:, k, None] * (POINTS - mean)).T @ (POINTS - mean) / totals[k]
+        np.testing.assert_allclose(after.covariances[k], moments, rtol=1e-7, atol=1e-9)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="points: got 2, but at least 3 are needed"):
+        watch(POINTS[:2], 3, seed=1)
+    with pytest.raises(ValueError, match=r"floors = 0\.0"):
+        watch(POINTS, 3, floors=0.0, seed=1)
