@@ -28,8 +28,8 @@ test: $(INSTALLED) ## the tests that need no built book
 test-book: book ## build the book and test its pages
 	$(BIN)/python -m pytest -m built tests/book $(PYTEST_ARGS)
 
-benchmark: $(INSTALLED) ## speed of the synthetic events against Pythia's
-	$(BIN)/hepgmm benchmark -o results/benchmark.json
+benchmark: $(INSTALLED) ## speed of the mixtures: results/benchmarks.json, an hour
+	$(BIN)/hepgmm benchmark mixture -o results/benchmarks.json
 
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 	$(BIN)/ruff check .

@@ -1,20 +1,69 @@
 """The figures are there, finite and of the right kind; how large they are is no test."""
 
+import json
 import math
 
-from hepgmm.benchmark import sampling_speed
+import numpy as np
+import pytest
+
+from hepgmm import plots
+from hepgmm.benchmark import benchmark_mixture, timing
+from hepgmm.benchmark.fits import lowest_bics, reference_fits
+from hepgmm.mixture import GaussianMixture
 
 
-def test_every_rate_has_its_error():
-    figures = sampling_speed(25, repeats=2)
-    assert list(figures) == ["pythia", "mixture", "ratio", "fit"]
-    for figure in figures.values():
-        assert figure["value"] > 0
-        assert 0 <= figure["error"] < math.inf
-    # The median of two ratios lies between the extremes that the two rates allow.
-    low, high = (
-        (figures["mixture"]["value"] + sign * figures["mixture"]["error"])
-        / (figures["pythia"]["value"] - sign * figures["pythia"]["error"])
-        for sign in (-1, 1)
-    )
-    assert low <= figures["ratio"]["value"] <= high
+@pytest.fixture(scope="module")
+def figures():
+    lines = []
+    figures = benchmark_mixture(12, largest=3, repeats=2, seed=1, progress=lines.append)
+    assert lines[0] == "collisions" and len(lines) == 5
+    return figures
+
+
+def leaves(entry):
+    if isinstance(entry, dict) and set(entry) != {"value", "error"}:
+        for part in entry.values():
+            yield from leaves(part)
+    elif isinstance(entry, dict):
+        yield entry
+
+
+def test_every_measurement_has_its_error(figures):
+    measured = list(leaves(figures))
+    assert len(measured) > 20
+    for figure in measured:
+        assert math.isfinite(figure["value"]) and 0 <= figure["error"] < math.inf
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_quality_counts_events(figures):
+    assert figures["fit_many"]["events"] == 12
+    for quality in figures["fit_many"]["quality"].values():
+        assert 0 <= quality["worse"] + quality["better"] <= 12
+    assert set(figures["fit_one"]["chosen_K"]) == {"scikit-learn", "coarse", "exhaustive"}
+    assert all(len(k) == 2 and max(k) <= 3 for k in figures["fit_one"]["chosen_K"].values())
+
+
+def test_curves_are_drawn(figures):
+    figure = plots.cost_curves(figures["curves"])
+    assert [axes.get_xlabel() for axes in figure.axes] == list(figures["curves"])
+    for axes, curve in zip(figure.axes, figures["curves"].values(), strict=True):
+        assert [line.get_label() for line in axes.lines] == ["hepgmm", "scikit-learn"]
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), curve["hepgmm"])
+
+
+def test_the_reference_is_scored_on_its_own_event():
+    points = np.random.default_rng(1).normal(size=(50, 2))
+    models = reference_fits(points, [0, 20, 50], [1, 2])
+    bics, k = lowest_bics(models, points, [0, 20, 50])
+    by_hand = [
+        min(GaussianMixture.from_sklearn(model).bic(part) for model in row)
+        for row, part in zip(models, (points[:20], points[20:]), strict=True)
+    ]
+    np.testing.assert_allclose(bics, by_hand, rtol=1e-12)
+    assert set(k) <= {1, 2}
+
+
+def test_ratios_are_taken_turn_by_turn():
+    # A machine that is three times slower in the second turn: the ratio is 2 in both.
+    assert timing.ratio(np.array([2.0, 6.0]), np.array([1.0, 3.0])) == {"value": 2.0, "error": 0.0}

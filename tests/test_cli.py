@@ -88,7 +88,7 @@ def test_help_has_units_and_an_example(command, capsys):
         ("generate qcd -n 3 --workers 0 -o {0}/x.parquet", "--workers: '0' is not"),
         ("sample {0}/x.npz -n 2.5 -o {0}/x.parquet", "--events: '2.5' is not"),
         ("train {0}/x {0}/x --epochs 0 -o {0}/x.safetensors", "--epochs: '0' is not"),
-        ("benchmark --seed -1", "--seed: '-1' is not a whole number of at least 0"),
+        ("benchmark mixture --seed -1", "--seed: '-1' is not a whole number of at least 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(files, capsys, arguments, culprit):
@@ -112,7 +112,7 @@ def test_bad_input_is_one_line_and_exit_code_2(files, capsys, arguments, culprit
         ("train x x -o {0}/signal.parquet", "must end in .safetensors"),
         ("evaluate x x x -o .", "must end in .json"),
         ("validate x x -o {0}/figures.txt", "must end in .json"),
-        ("benchmark -o {0}/signal.parquet/x.json", "signal.parquet is a file"),
+        ("benchmark mixture -o {0}/signal.parquet/x.json", "signal.parquet is a file"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused_before_any_input_is_read(

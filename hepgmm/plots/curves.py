@@ -9,7 +9,7 @@ from matplotlib import pyplot
 
 from hepgmm.plots.style import COLOURS
 
-__all__ = ["bic_curve", "curves"]
+__all__ = ["bic_curve", "cost_curves", "curves"]
 
 _CYCLE = ("background", "synthetic", "mlp", "transformer")
 _MARKERS = "osD^"
@@ -125,4 +125,41 @@ def bic_curve(n_components, bic, *, title: str, xlabel: str = "components K"):
     axes.xaxis.minorticks_off()
     axes.set(xlabel=xlabel, ylabel=r"BIC $= k\,\log n - 2\,\log\hat{L}$", title=title)
     axes.legend()
+    return figure
+
+
+def cost_curves(panels: Mapping):
+    """Draw the cost of a fit against the size of the problem, one panel for each size.
+
+    Parameters
+    ----------
+    panels
+        Size → ``{"at": […], name: […]}``: milliseconds an event at each size.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> panel = {"at": [1, 2], "hepgmm": [0.1, 0.2], "scikit-learn": [1.0, 2.0]}
+    >>> figure = cost_curves({"tracks": panel, "components": panel})
+    >>> figure.axes[1].get_xlabel()
+    'components'
+    >>> pyplot.close(figure)
+    """
+    figure, grid = pyplot.subplots(
+        1, len(panels), figsize=(2.7 * len(panels), 3.4), sharey=True, squeeze=False
+    )
+    for axes, (size, panel) in zip(grid.flat, panels.items(), strict=True):
+        names = [name for name in panel if name != "at"]
+        for name, colour, marker in zip(names, _CYCLE, _MARKERS, strict=False):
+            axes.plot(
+                panel["at"], panel[name], marker=marker, ms=5, color=COLOURS[colour], label=name
+            )
+        axes.set(xlabel=size, xscale="log", yscale="log", xticks=panel["at"])
+        axes.set_xticks(panel["at"], map(str, panel["at"]))
+        axes.xaxis.minorticks_off()
+    grid[0, 0].set_ylabel("time of one fit [ms an event]")
+    grid[0, 0].legend()
     return figure

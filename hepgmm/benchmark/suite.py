@@ -1,0 +1,62 @@
+"""The benchmark of the mixtures, from the collisions to the file of figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepgmm.benchmark.fits import component_matrix, cost_curves, many_fits, one_fit
+from hepgmm.benchmark.sampling import sampling_speed
+from hepgmm.collide import generate
+from hepgmm.merit import environment
+from hepgmm.pileup.drawing import track_features
+from hepgmm.pileup.hierarchical import HierarchicalGMM
+
+__all__ = ["benchmark_mixture"]
+
+#: About a fourth of the min-bias events have fewer tracks than the fits take.
+SPARE = 1.5
+
+
+def benchmark_mixture(
+    n_events: int = 1000, *, largest: int = 100, repeats: int = 5, seed: int = 1, progress=print
+) -> dict:
+    """Measure the fits and the sampling beside what they replace.
+
+    Parameters
+    ----------
+    n_events
+        Min-bias events of three tracks or more; fewer if Pythia makes fewer.
+    largest
+        Largest K of the scan over the components of all events.
+    repeats
+        Turns of every measurement.
+    seed
+        Of the collisions, the fits and the samples.
+    progress
+        Called with a line before each part.
+
+    Returns
+    -------
+    dict
+        ``fit_many``, ``fit_one``, ``sampling`` and ``curves``: what
+        :func:`~hepgmm.benchmark.fits.many_fits`, :func:`~hepgmm.benchmark.fits.one_fit`,
+        :func:`~hepgmm.benchmark.sampling.sampling_speed` and
+        :func:`~hepgmm.benchmark.fits.cost_curves` measured, with the versions and the machine.
+    """
+    progress("collisions")
+    events = generate("minbias", int(SPARE * n_events) + 50, seed=seed, progress=False)
+    points, offsets = track_features(events, min_tracks=3)
+    offsets = offsets[: n_events + 1]
+    points = np.ascontiguousarray(points[: offsets[-1]])
+    figures = {"seed": seed, "repeats": repeats, **environment()}
+    progress("many small mixtures")
+    figures["fit_many"] = many_fits(points, offsets, repeats=repeats, seed=seed)
+    progress("one large mixture")
+    matrix = component_matrix(points, offsets, seed=seed)
+    figures["fit_one"] = one_fit(matrix, largest=largest, repeats=repeats, seed=seed)
+    progress("sampling")
+    model = HierarchicalGMM(max_components=largest, seed=seed).fit(events)
+    figures["sampling"] = sampling_speed(model, 50 * n_events, repeats=repeats, seed=seed)
+    progress("how the cost grows")
+    figures["curves"] = cost_curves(points, offsets, repeats=repeats, seed=seed)
+    return figures
