@@ -217,7 +217,7 @@ class Analysis:
         def make(path):
             model = HierarchicalGMM(
                 n_components=range(1, options["max_event_components"] + 1),
-                max_components=range(1, options["high_level_max"] + 1, options["high_level_step"]),
+                max_components=options["high_level_max"],
                 n_init=options["n_init"],
                 covariance_floor=options["covariance_floor"],
                 scale_features=cure == "scaled",

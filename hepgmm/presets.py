@@ -119,11 +119,8 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "high_level_max": Rule(
             "most components tried for the high-level mixture", low=1, high=1000
         ),
-        "high_level_step": Rule("step between the numbers tried, from 1 on", low=1, high=100),
         "n_init": Rule("starts of every expectation-maximisation", low=1, high=50),
-        "covariance_floor": Rule(
-            "variance added to every feature of an event fit", float, 1e-12, 1
-        ),
+        "covariance_floor": Rule("least variance of a component of an event fit", float, 1e-12, 1),
         "clip_eigenvalues": Rule(
             "floor of synthetic eigenvalues in the two cures", float, 1e-12, 1
         ),

@@ -62,7 +62,6 @@ _FIT = tuple(
     for key in (
         "max_event_components",
         "high_level_max",
-        "high_level_step",
         "n_init",
         "covariance_floor",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -141,8 +142,17 @@ def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
         and half range over the seeds; ``chosen_K`` of each turn.
     """
     candidates, whole = range(1, largest + 1), np.array([0, len(matrix)])
-    found = {"scikit-learn": [], "coarse": [], "exhaustive": []}
-    turn = {name: seed for name in found}
+    ways = {
+        f"{search}{', 2 threads' * (workers > 1)}": {
+            "search": search,
+            "n_init": n_init,
+            "workers": workers,
+        }
+        for search, n_init in (("coarse", 3), ("exhaustive", 1))
+        for workers in (1, 2)
+    }
+    found = {name: [] for name in ("scikit-learn", *ways)}
+    turn = dict.fromkeys(found, seed)
 
     def reference():
         turn["scikit-learn"] += 1
@@ -150,24 +160,17 @@ def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
             matrix, whole, candidates, seed=turn["scikit-learn"]
         )
 
-    def ours(search, n_init):
-        turn[search] += 1
-        found[search].append(
-            fit_one(
-                matrix, candidates, n_init=n_init, floors=FLOOR, search=search, seed=turn[search]
-            )
-        )
+    def ours(name):
+        turn[name] += 1
+        scan = fit_one(matrix, candidates, floors=FLOOR, seed=turn[name], **ways[name])
+        found[name].append(scan)
 
     fit_one(matrix[:200], range(1, 4), floors=FLOOR, seed=seed)
-    tasks = {
-        "scikit-learn": reference,
-        "coarse": lambda: ours("coarse", 3),
-        "exhaustive": lambda: ours("exhaustive", 1),
-    }
+    tasks = {"scikit-learn": reference} | {name: partial(ours, name) for name in ways}
     seconds = in_turns(tasks, repeats)
     best = {
         name: [(np.nanmin(scan.criterion), scan.mixture.n_components) for scan in found[name]]
-        for name in ("coarse", "exhaustive")
+        for name in ways
     }
     best["scikit-learn"] = [
         lowest_bics([models], matrix, whole)[:, 0] for models in found["scikit-learn"]
@@ -177,9 +180,7 @@ def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
         "features": matrix.shape[1],
         "largest_K": largest,
         "seconds": {name: summary(values) for name, values in seconds.items()},
-        "faster": {
-            name: ratio(seconds["scikit-learn"], seconds[name]) for name in ("coarse", "exhaustive")
-        },
+        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in ways},
         "bic": {name: summary([bic for bic, _ in each]) for name, each in best.items()},
         "chosen_K": {name: [int(k) for _, k in each] for name, each in best.items()},
     }

@@ -17,7 +17,7 @@ from hepgmm.mixture.arguments import (
     check_arguments,
     check_offsets,
 )
-from hepgmm.mixture.gmm import count_parameters
+from hepgmm.mixture.gmm import GaussianMixture, count_parameters
 from hepgmm.mixture.steps import workspace
 
 __all__ = ["MixtureFits", "fit_many"]
@@ -70,6 +70,24 @@ class MixtureFits(NamedTuple):
     converged: np.ndarray
     floors: np.ndarray
     floored: np.ndarray
+
+    def mixture(self, event: int) -> GaussianMixture:
+        """Return the mixture of one event.
+
+        Examples
+        --------
+        >>> points = np.random.default_rng(0).normal(size=(60, 2))
+        >>> fit_many(points, [0, 20, 60], [3], seed=1).mixture(1).n_components
+        3
+        """
+        own = slice(self.offsets[event], self.offsets[event + 1])
+        column = np.searchsorted(self.candidates, self.n_components[event])
+        return GaussianMixture(
+            self.weights[own],
+            self.means[own],
+            self.covariances[own],
+            bool(self.converged[event, column]),
+        )
 
 
 def fit_many(

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepgmm.mixture.gmm import GaussianMixture
 from hepgmm.mixture.many import MixtureFits
 
 __all__ = ["Singular", "find_singular"]
@@ -95,7 +94,7 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
         event -= 1
         own = slice(fits.offsets[event], fits.offsets[event + 1])
         members = points[offsets[event] : offsets[event + 1]]
-        mixture = GaussianMixture(fits.weights[own], fits.means[own], fits.covariances[own])
+        mixture = fits.mixture(event)
         shares = mixture.responsibilities(members)
         scales = np.sqrt(fits.floors[event])
         for k in np.flatnonzero(fits.floored[own]):

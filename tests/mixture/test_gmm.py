@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import multivariate_normal
 
 from hepgmm.mixture.gmm import GaussianMixture
@@ -27,6 +28,17 @@ def test_log_prob_is_the_sum_over_scipy_gaussians(mixture, points):
         for w, m, c in zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
     )
     np.testing.assert_allclose(mixture.log_prob(points), np.log(density), rtol=1e-11)
+
+
+def test_agrees_with_torch(mixture, points):
+    parts = (torch.tensor(part) for part in (mixture.weights, mixture.means, mixture.covariances))
+    weights, means, covariances = parts
+    theirs = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(weights),
+        torch.distributions.MultivariateNormal(means, covariances),
+    )
+    log_prob = theirs.log_prob(torch.tensor(points)).numpy()
+    np.testing.assert_allclose(mixture.log_prob(points), log_prob, rtol=1e-11)
 
 
 def test_agrees_with_sklearn_both_ways(mixture, points):
