@@ -36,6 +36,7 @@ class Fit(NamedTuple):
     log_likelihood: float
     iterations: int
     converged: bool
+    floored: np.ndarray  # (K,), eigenvalues raised to the floor in the last M step
 
 
 def shares_of(responsibilities) -> kernels.Shares:
@@ -73,12 +74,13 @@ class PointSet:
         self.floor = max(1.0, ROUNDING * float((points**2).mean(axis=0).max()))
         self.blocks = kernels.in_blocks(points)
         self.unit = (1.0,) * self.d
-        whole = self.raised((points.T @ points / self.n)[None])[0]
+        whole = (points.T @ points / self.n)[None]
+        self.raise_eigenvalues(whole)
         # Seeding measures distances in units of the spread of the whole set.
-        self.white = np.linalg.solve(np.linalg.cholesky(whole), points.T).T.copy()
+        self.white = np.linalg.solve(np.linalg.cholesky(whole[0]), points.T).T.copy()
 
-    def raised(self, covariances):
-        """Raise the eigenvalues below the floor to it, in place.
+    def raise_eigenvalues(self, covariances):
+        """Raise the eigenvalues below the floor to it, in place; returns how many of each.
 
         That is the covariance of largest likelihood among those with no eigenvalue below the
         floor, so that EM with it still climbs.
@@ -87,21 +89,20 @@ class PointSet:
         low = values[:, 0] < self.floor
         vectors = vectors[low] * np.sqrt(np.maximum(values[low], self.floor))[:, None, :]
         covariances[low] = vectors @ vectors.transpose(0, 2, 1)
-        return covariances
+        return (values <= self.floor).sum(axis=1)
 
-    def maximised(self, shares) -> State:
-        """M step: the mixture of largest likelihood, from the responsibilities."""
+    def maximised(self, shares) -> tuple[State, np.ndarray]:
+        """M step: the mixture of largest likelihood, and how many eigenvalues were raised."""
         k = len(shares.count)
         state = State(np.empty(k), np.empty((k, self.d)), np.empty((k, self.d, self.d)))
         kernels.moments(self.points, shares, *state)
-        self.raised(state.covariances)
-        return state
+        return state, self.raise_eigenvalues(state.covariances)
 
     def start(self, k: int, rng) -> State:
         """A mixture to climb from: that of SURPLUS k components, after a few steps, merged."""
         seeds = min(SURPLUS * k, self.n) if k > 1 else 1
         labels = seed_labels(self.white, rng.random(seeds))
-        state = self.maximised(shares_of(labels[:, None] == np.arange(seeds)))
+        state, _ = self.maximised(shares_of(labels[:, None] == np.arange(seeds)))
         if seeds > k:
             state = self.merged(self.climb(state, STEPS, -np.inf).state, k)
         return state
@@ -119,13 +120,13 @@ class PointSet:
             kernels.factorise(*state, self.floor, terms)
             return kernels.expectation(self.blocks, terms, best, shares, self.unit)
 
-        reached, converged, step = expectation(), False, 0
+        reached, converged, step, floored = expectation(), False, 0, None
         while step < steps and not converged:
-            before, state, step = reached, self.maximised(shares), step + 1
+            before, (state, floored), step = reached, self.maximised(shares), step + 1
             reached = expectation()
             converged = reached - before < tolerance * self.n
         log_likelihood = reached - self.n * np.log(self.scales).sum()
-        return Fit(state, float(log_likelihood), step, converged)
+        return Fit(state, float(log_likelihood), step, converged, floored)
 
     def mixture(self, fit) -> GaussianMixture:
         """The mixture of a fit in the units of the points."""

@@ -35,7 +35,7 @@ def room(sets: int, candidates: int, k: int, d: int) -> Found:
         chosen=np.zeros(sets, dtype=np.int64),
         log_likelihood=np.full((sets, candidates), np.nan),
         iterations=np.zeros((sets, candidates), dtype=np.int64),
-        converged=np.ones((sets, candidates), dtype=np.bool_),
+        converged=np.zeros((sets, candidates), dtype=np.bool_),
         weights=np.empty((sets, k)),
         means=np.empty((sets, k, d)),
         covariances=np.empty((sets, k, d, d)),
@@ -93,18 +93,18 @@ def seed_shares(space, n, k_max, state, scales):
 
 
 @njit(nogil=True, cache=True)
-def climb(space, n, k_max, floor, before, limits, scales):
-    """EM steps until the log-likelihood grows by less than ``limits[0]`` a point, or the last step.
+def climb(space, n, k_max, floor, before, tolerance, steps, scales):
+    """EM steps until the log-likelihood grows by less than the tolerance a point, or all steps.
 
     Returns the log-likelihood, the number of steps and whether they converged.
     """
-    for step in range(int(limits[1])):
+    for step in range(steps):
         maximisation(space, n, k_max, floor, scales)
         log_likelihood = expectation(space, n, k_max, scales)
-        if log_likelihood - before < limits[0] * n:
+        if log_likelihood - before < tolerance * n:
             return log_likelihood, step + 1, True
         before = log_likelihood
-    return before, int(limits[1]), False
+    return before, steps, False
 
 
 @njit(nogil=True, cache=True)
@@ -121,14 +121,13 @@ def begin(space, n, k_max, floor, state, scales):
 
     Returns their log-likelihood.
     """
-    limits = (-np.inf, 1.0)
     seed_shares(space, n, k_max, state, scales)
-    first, _, _ = climb(space, n, k_max, floor, -np.inf, limits, scales)
+    first, _, _ = climb(space, n, k_max, floor, -np.inf, 0.0, 1, scales)
     if k_max == 1:
         return first
     keep(space, n, k_max)
     seed_shares(space, n, k_max, state, scales)
-    second, _, _ = climb(space, n, k_max, floor, -np.inf, limits, scales)
+    second, _, _ = climb(space, n, k_max, floor, -np.inf, 0.0, 1, scales)
     if second < first:
         space.shares[:k_max] = space.kept[:k_max]
         space.scale[:] = 1.0
@@ -150,7 +149,18 @@ def load(points, space, scales):
 
 
 @njit(nogil=True, cache=True)
-def fit_batch(points, offsets, candidates, penalties, limits, seeds, space, scales, found):
+def fit_batch(
+    points,
+    offsets,
+    candidates,
+    penalties,
+    tolerance,
+    max_iterations,
+    seeds,
+    space,
+    scales,
+    found,
+):
     """Fit every candidate number of components to every set; the best of each goes to ``found``.
 
     Parameters
@@ -161,9 +171,10 @@ def fit_batch(points, offsets, candidates, penalties, limits, seeds, space, scal
         Rising numbers of components.
     penalties
         ``(sets, candidates)``, what a criterion adds to -2 log L.
-    limits
-        The growth of the log-likelihood a point below which EM has converged; the largest number
-        of steps.
+    tolerance
+        The growth of the log-likelihood a point below which EM has converged.
+    max_iterations
+        The largest number of steps.
     seeds
         uint64 ``(candidates, starts)``.
     space
@@ -190,9 +201,12 @@ def fit_batch(points, offsets, candidates, penalties, limits, seeds, space, scal
                 break
             best = -np.inf
             for start in range(seeds.shape[1] if k > 1 else 1):
+                # Events of one size share their luck: an event's own would change with its units.
                 state[0] = seeds[column, start] + uint64(n)
                 before = begin(space, n, k, floor, state, scales)
-                reached, steps, converged = climb(space, n, k, floor, before, limits, scales)
+                reached, steps, converged = climb(
+                    space, n, k, floor, before, tolerance, max_iterations, scales
+                )
                 if reached <= best:
                     continue
                 best = reached

@@ -16,6 +16,7 @@ from hepgmm.mixture.arguments import (
     TOLERANCE,
     check_arguments,
     check_offsets,
+    start_streams,
 )
 from hepgmm.mixture.gmm import GaussianMixture, count_parameters
 from hepgmm.mixture.steps import workspace
@@ -50,7 +51,7 @@ class MixtureFits(NamedTuple):
     iterations
         EM steps of the fit that was kept, of the same shape.
     converged
-        Whether they were enough, of the same shape (True where there is no fit).
+        Whether they were enough, of the same shape; False where there is no fit.
     floors
         ``(n_events, d)``: the floors of the variances, which are those asked for, or all of them
         raised by one factor where double precision asks for it.
@@ -104,11 +105,17 @@ def fit_many(
 ) -> MixtureFits:
     """Fit a full-covariance mixture to every event, with K by BIC = k log n - 2 log L̂.
 
-    k = K d + K d (d + 1) / 2 + K - 1 counts the free parameters, n the points of the event. L̂ is
-    the largest likelihood that EM finds among mixtures whose covariances obey Σ ≥ diag(floors):
-    uᵀ Σ u ≥ uᵀ diag(floors) u for every direction u. No step lowers it. An event with fewer points
-    than K has no fit with K components. Nothing depends on the order of the events or of an
-    event's points, on ``workers``, or, with the floors scaled alike, on the units of the features.
+    k = K d + K d (d + 1) / 2 + K - 1 counts the parameters of a mixture without floors, those of
+    directions that a floor holds included, and n the points of the event. L̂ is the largest
+    likelihood that EM finds among mixtures whose covariances obey Σ ≥ diag(floors):
+    uᵀ Σ u ≥ uᵀ diag(floors) u for every direction u. No step lowers it beyond rounding. EM ends
+    when the mean log-likelihood grows by less than 1e-3 in a step, or after 200 steps. A start is
+    the better of two k-means++ seedings, with distances in units of the floors, after one step.
+
+    An event with fewer points than K has no fit with K components. The starts depend on the seed,
+    on K, on their number and on the size of the event. Nothing depends on the order of the events
+    or of an event's points, on the other candidates, on ``workers``, or, with the floors scaled
+    alike, on the units of the features.
 
     Parameters
     ----------
@@ -139,7 +146,12 @@ def fit_many(
     ------
     ValueError
         For bad arguments, an event with fewer points than the smallest candidate or than 2, or a
-        value that isn't finite; the argument and the event are named.
+        value that isn't finite or too large for its floor; the argument and the event are named.
+
+    References
+    ----------
+    Dempster, Laird, Rubin, J. R. Statist. Soc. B 39 (1977) 1 (EM); Schwarz, Ann. Statist. 6 (1978)
+    461 (BIC); Arthur, Vassilvitskii, SODA 2007, 1027 (k-means++).
 
     Examples
     --------
@@ -158,10 +170,10 @@ def fit_many(
     scales = np.sqrt(floors)
     # One order of an event's points, whatever theirs: sums round alike and starts are the same.
     event = np.repeat(np.arange(len(counts)), counts)
-    points = points[np.lexsort(((points / scales).sum(axis=1), event))]
+    points = points[_order(points / scales, event)]
     penalties = CRITERIA[criterion](count_parameters(candidates, d), counts[:, None])
-    rng = np.random.default_rng(seed)
-    seeds = rng.integers(2**64, size=(len(candidates), n_init), dtype=np.uint64)
+    streams = start_streams(seed, candidates, n_init)
+    seeds = np.array([[s.generate_state(1, np.uint64)[0] for s in row] for row in streams])
     found = batches.room(len(counts), len(candidates), int(candidates[-1]), d)
 
     def run(first):
@@ -172,7 +184,8 @@ def fit_many(
             offsets[first : first + BATCH + 1],
             candidates,
             penalties[batch],
-            (TOLERANCE, float(MAX_ITERATIONS)),
+            TOLERANCE,
+            MAX_ITERATIONS,
             seeds,
             workspace(int(counts[batch].max()), int(candidates[-1]), d),
             tuple(scales.tolist()),
@@ -188,6 +201,16 @@ def fit_many(
             bar.update(done)
     centres = np.add.reduceat(points, offsets[:-1]) / counts[:, None]
     return _collect(found, candidates, penalties, centres, scales)
+
+
+def _order(points, event):
+    """Points in one order within their events, whatever theirs: by their sums, then by all."""
+    sums = points.sum(axis=1)
+    order = np.lexsort((sums, event))
+    tied = (np.diff(sums[order]) == 0) & (np.diff(event[order]) == 0)
+    if (points[order[1:]][tied] != points[order[:-1]][tied]).any():
+        order = np.lexsort((*points.T, event))
+    return order
 
 
 def _collect(found, candidates, penalties, centres, scales) -> MixtureFits:

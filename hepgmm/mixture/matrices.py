@@ -22,6 +22,8 @@ __all__ = [
 #: Sums may be reordered, which vector instructions need; infinities and NaN keep their meaning.
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+#: A product is turned into a logarithm here, before it underflows.
+SMALL = 1e-150
 #: Share in all points below which a component is empty: K may exceed the number of places.
 EMPTY = 1e-300
 #: An off-diagonal entry counts as zero below this share, squared, of what lies on the diagonal.
@@ -29,10 +31,12 @@ NEGLIGIBLE = 1e-20
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def factorise(matrices, k, shift, scratch, scales):
+def factorise(matrices, k, shift, least, scratch, scales):
     """Cholesky factor of matrices[k] - shift·1 into ``scratch[0]``; False if there is none.
 
-    On the diagonal stand the inverse entries of the factor: a division takes long.
+    On the diagonal stand the inverse entries of the factor: a division takes long. Their squares
+    are conditional variances, no less than the smallest eigenvalue; where that is known to be
+    ``least``, anything below is rounding. With 0 for ``least``, there is no factor then.
     """
     d = len(scales)
     for j in range(d):
@@ -42,28 +46,34 @@ def factorise(matrices, k, shift, scratch, scales):
                 rest -= scratch[0, i, m] * scratch[0, j, m]
             if i > j:
                 scratch[0, i, j] = rest * scratch[0, j, j]
-            elif rest - shift > 0.0:
-                scratch[0, j, j] = 1.0 / np.sqrt(rest - shift)
+            elif max(rest - shift, least) > 0.0:
+                scratch[0, j, j] = 1.0 / np.sqrt(max(rest - shift, least))
             else:
                 return False
     return True
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def whiten(covariances, k, whiteners, scratch, scales):
-    """Inverse Cholesky factor of a covariance into ``whiteners[k]``; returns log of its det."""
+def whiten(covariances, k, floor, whiteners, scratch, scales):
+    """Inverse Cholesky factor of a covariance into ``whiteners[k]``; returns log of its det.
+
+    No eigenvalue of the covariance is below the floor, which is at least 1.
+    """
     d = len(scales)
-    factorise(covariances, k, 0.0, scratch, scales)
-    det = 1.0
+    factorise(covariances, k, 0.0, floor, scratch, scales)
+    det, log_det = 1.0, 0.0
     for j in range(d):
         whiteners[k, j, j] = scratch[0, j, j]
         det *= scratch[0, j, j]
+        if det < SMALL:
+            log_det += np.log(det)
+            det = 1.0
         for i in range(j + 1, d):
             rest = 0.0
             for m in range(j, i):
                 rest -= scratch[0, i, m] * whiteners[k, m, j]
             whiteners[k, i, j] = rest * scratch[0, i, i]
-    return np.log(det)
+    return log_det + np.log(det)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
@@ -120,7 +130,7 @@ def raise_eigenvalues(covariances, k, floor, scratch, scales):
             for j in range(d):
                 covariances[k, i, j] = floor if i == j else 0.0
         return d
-    if factorise(covariances, k, floor, scratch, scales):
+    if factorise(covariances, k, floor, 0.0, scratch, scales):
         return 0
     for i in range(d):
         for j in range(d):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepgmm.mixture.many import MixtureFits
+from hepgmm.mixture.matrices import EMPTY
 
 __all__ = ["Singular", "find_singular"]
 
@@ -25,12 +26,12 @@ class Singular(NamedTuple):
     tracks
         Sum of the component's responsibilities, ``(S,)``.
     eigenvalue
-        The smallest variance that the likelihood asked for, over all directions in units of the
-        floors, ``(S,)``; 0 where the points have no extent.
+        The variance that the likelihood asked for in the direction where it is smallest in units
+        of the floor, ``(S,)``; 0 where the points have no extent.
     floor
-        The variance that was applied in that direction, ``(S,)``, in the same units.
+        The variance that was applied in that direction, ``(S,)``.
     direction
-        Unit vectors ``(S, d)``, in the units of the features.
+        Vectors of length one in the numbers of the features, ``(S, d)``.
     """
 
     event: np.ndarray
@@ -53,10 +54,11 @@ class Singular(NamedTuple):
 def find_singular(points, offsets, fits: MixtureFits) -> Singular:
     """Find the components whose covariance the floor decided, and what the points asked for.
 
-    For each component with a direction at the floor, the covariance S of largest likelihood
-    without a floor is computed from its responsibilities. In units of the floors, D⁻¹ᐟ² S D⁻¹ᐟ²
-    with D = diag(floors) has eigenvalues below one; the smallest is reported, as the variance in
-    its direction and the floor there, both in the units of the features.
+    For each component with a direction at the floor, the covariance S that its responsibilities
+    ask for without a floor is computed. D⁻¹ᐟ² S D⁻¹ᐟ² with D = diag(floors) has eigenvalues below
+    one, up to what the last step of EM moved; the smallest is reported, as the variance uᵀ S u in
+    its direction u and the floor uᵀ D u there. Their ratio has no unit; where the features have
+    different units, they themselves are to be read with the direction.
 
     Parameters
     ----------
@@ -98,12 +100,15 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
         shares = mixture.responsibilities(members)
         scales = np.sqrt(fits.floors[event])
         for k in np.flatnonzero(fits.floored[own]):
-            centred = (members - mixture.means[k]) / scales
-            moments = (shares[:, k, None] * centred).T @ centred / shares[:, k].sum()
+            # A component without points, where K exceeds the number of places, has no extent.
+            tracks = max(shares[:, k].sum(), EMPTY)
+            scaled = members / scales
+            centred = scaled - shares[:, k] @ scaled / tracks
+            moments = (shares[:, k, None] * centred).T @ centred / tracks
             values, axes = np.linalg.eigh(moments)
             direction = axes[:, 0] / scales
             unit = 1 / (direction @ direction)
-            entry = (event, k, shares[:, k].sum(), max(values[0], 0.0) * unit, unit)
+            entry = (event, k, tracks, max(values[0], 0.0) * unit, unit)
             entries.append((*entry, direction * np.sqrt(unit)))
     columns = zip(*entries, strict=True) if entries else [()] * 6
     event, component, tracks, eigenvalue, floor, direction = map(np.array, columns)

@@ -182,5 +182,5 @@ def maximisation(space, n, k_max, floor, scales):
                 covariances[k, j1, m1] = covariances[k, m1, j1] = m11 / total
         space.floored[k] = raise_eigenvalues(covariances, k, floor, space.scratch, scales)
         space.weights[k] = total / n
-        log_det = whiten(covariances, k, space.whiteners, space.scratch, scales)
+        log_det = whiten(covariances, k, floor, space.whiteners, space.scratch, scales)
         space.log_norms[k] = np.log(total / n) + log_det - d * HALF_LOG_2PI

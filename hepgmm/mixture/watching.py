@@ -27,7 +27,7 @@ class Watched(NamedTuple):
     mixtures
         ``GaussianMixture`` after every step.
     log_likelihood
-        Of all points, after every step, ``(steps,)``; it never falls.
+        Of all points, after every step, ``(steps,)``; it never falls beyond rounding.
     """
 
     mixtures: list
@@ -37,7 +37,8 @@ class Watched(NamedTuple):
 def watch(points, n_components: int, *, floors=1e-6, seed) -> Watched:
     """Fit K components to one small set by expectation-maximisation, and keep every step.
 
-    The same steps as those of :func:`hepgmm.mixture.fit_many`, from one k-means++ seeding.
+    The same steps as those of :func:`hepgmm.mixture.fit_many`, from one k-means++ seeding in units
+    of the floors.
 
     Parameters
     ----------
@@ -69,17 +70,19 @@ def watch(points, n_components: int, *, floors=1e-6, seed) -> Watched:
     True
     """
     points, candidates, floors = check_arguments(points, n_components, 1, floors, "bic", 1)
+    if len(candidates) > 1:
+        raise ValueError(f"n_components = {candidates.tolist()}: give one number")
     check_rows(points, candidates)
     (n, d), k = points.shape, int(candidates[0])
     scales, centre = np.sqrt(floors), points.mean(axis=0)
-    space, limits = workspace(n, k, d), tuple(scales.tolist())
-    floor = batches.load(points, space, limits)
+    space, units = workspace(n, k, d), tuple(scales.tolist())
+    floor = batches.load(points, space, units)
     state = np.random.default_rng(seed).integers(2**64, size=1, dtype=np.uint64)
-    batches.seed_shares(space, n, k, state, limits)
+    batches.seed_shares(space, n, k, state, units)
     mixtures, reached = [], [-np.inf]
     for _ in range(MAX_ITERATIONS):
-        maximisation(space, n, k, floor, limits)
-        reached.append(expectation(space, n, k, limits) - n * np.log(scales).sum())
+        maximisation(space, n, k, floor, units)
+        reached.append(expectation(space, n, k, units) - n * np.log(scales).sum())
         mixture = GaussianMixture(
             space.weights / space.weights.sum(),
             space.means * scales + centre,

@@ -21,6 +21,8 @@ from hepgmm.tracks import check_events, make_events
 
 __all__ = ["HierarchicalGMM"]
 
+#: Parameters that are floors of variances, and how many features they belong to.
+FLOORS = {"covariance_floor": 4, "high_level_floor": 15, "multiplicity_floor": 1}
 #: The fewest events that a fit takes.
 MIN_EVENTS = 10
 
@@ -43,7 +45,7 @@ class HierarchicalGMM(BaseEstimator):
     n_components
         Candidate K of an event, or one K for all.
     max_components
-        Largest K of the high level (every number up to it is tried), or the candidates.
+        Largest K of the high level (every number up to it is a candidate), or the candidates.
     min_tracks
         Events with fewer tracks are dropped (and counted), and none is sampled.
     n_init
@@ -73,7 +75,7 @@ class HierarchicalGMM(BaseEstimator):
         and kept (``"keep"``, as in the paper), or drawn again from their event's mixture up to
         20 times first (``"redraw"``).
     workers
-        Processes for fitting; no effect on the result.
+        Threads for fitting; no effect on the result.
     seed
         Seed of the fit, an int or a list of ints.
 
@@ -107,7 +109,7 @@ class HierarchicalGMM(BaseEstimator):
         The ``GaussianMixture`` of the multiplicities.
     report_
         What the fit did, in numbers: events used and dropped, components, how many of them at
-        the floor, chosen K, BIC, fits that did not converge.
+        the floor, chosen K, BIC, fits that did not converge; the same of the other two fits.
     sample_report_
         What the last :meth:`sample` clipped, raised, redrew or found outside the training range;
         each as count and fraction.
@@ -231,8 +233,10 @@ class HierarchicalGMM(BaseEstimator):
             "events_dropped": int((~kept).sum()),
             "high_level_K": self.high_level_.n_components,
             "high_level_BIC": float(np.nanmin(self.high_level_bic_)),
+            "high_level_floored": int((scan.floored > 0).sum()),
             "high_level_converged": self.high_level_.converged,
             "multiplicity_K": self.multiplicity_.n_components,
+            "multiplicity_converged": self.multiplicity_.converged,
         }
         return self
 
@@ -343,10 +347,11 @@ class HierarchicalGMM(BaseEstimator):
             (clip is None or clip > 0, f"clip_eigenvalues = {clip}: give None or more than 0"),
             *(
                 (
-                    np.min(getattr(self, name)) > 0,
-                    f"{name} = {getattr(self, name)}: give more than 0",
+                    np.shape(floor) in ((), (size,)) and (np.asarray(floor) > 0).all(),
+                    f"{name} = {floor}: give a number above 0, or one for each of {size} features",
                 )
-                for name in ("covariance_floor", "high_level_floor", "multiplicity_floor")
+                for name, size in FLOORS.items()
+                for floor in (getattr(self, name),)
             ),
             (0 < self.min_weight < 1, f"min_weight = {self.min_weight}: give one in (0, 1)"),
             (0 < low < high <= 1e15, f"pt_limits = {low, high}: give 0 < low < high <= 1e15 GeV"),

@@ -34,11 +34,14 @@ def describe_fits(mixtures, *, covariance_floor) -> dict:
         ``events_used``; ``components`` and ``components_floored``, those with a direction at the
         floor, as ``floored_fraction`` too; ``mean_K``; ``floors_raised``, events whose floor had
         to exceed ``covariance_floor``; ``fits`` and ``fits_not_converged``. Errors are standard
-        errors.
+        errors over events.
     """
     k, floored = mixtures.n_components, mixtures.floored > 0
     fitted = np.isfinite(mixtures.criterion)
-    fraction = floored.mean()
+    own = np.add.reduceat(floored.astype(float), mixtures.offsets[:-1])
+    fraction, events = floored.mean(), len(k)
+    # Components of one event are not independent: the error is that of a ratio over events.
+    error = np.sqrt(((own - fraction * k) ** 2).sum() * events / (events - 1)) / k.sum()
     raised = (mixtures.floors > 1.001 * np.asarray(covariance_floor)).any(axis=1)
     return {
         "events_used": len(k),
@@ -46,7 +49,7 @@ def describe_fits(mixtures, *, covariance_floor) -> dict:
         "components_floored": int(floored.sum()),
         "floored_fraction": {
             "value": float(fraction),
-            "error": float(np.sqrt(fraction * (1 - fraction) / len(floored))),
+            "error": float(error),
         },
         "mean_K": {"value": float(k.mean()), "error": float(k.std(ddof=1) / np.sqrt(len(k)))},
         "floors_raised": int(raised.sum()),

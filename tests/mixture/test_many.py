@@ -128,7 +128,7 @@ def test_no_step_lowers_the_likelihood(n, k, seed, power):
     values = [kernel.step() for _ in range(25)]
     # Double precision knows eigenvalues to eps times the largest, here in units of the floor.
     condition = (kernel.space.x**2).max() / kernel.floor
-    slack = 1e-12 * np.abs(values).max() + 3 * n * np.finfo(float).eps * condition
+    slack = 1e-12 * np.abs(values).max() + 1e-2 * np.sqrt(n) * np.finfo(float).eps * condition
     assert (np.diff(values) >= -slack).all()
 
 
@@ -162,12 +162,12 @@ def test_log_likelihood_and_bic_are_those_of_the_mixture():
 
 
 def test_bic_of_one_gaussian_is_its_entropy():
-    n, covariance = 20_000, np.array([[2.0, 1.0], [1.0, 3.0]])
-    points = np.random.default_rng(3).multivariate_normal([0, 0], covariance, n)
+    n = 20_000
+    points = np.random.default_rng(3).multivariate_normal([0, 0], [[2.0, 1.0], [1.0, 3.0]], n)
     bic = fit_many(points, [0, n], [1], seed=1).criterion[0, 0]
-    entropy = 0.5 * np.log(np.linalg.det(2 * np.pi * np.e * covariance))
-    error = np.sqrt(2 / n) * n  # variance of -log p is d / 2 = 1 a point
-    assert bic == pytest.approx(2 * n * entropy + 5 * np.log(n), abs=4 * 2 * error / np.sqrt(2))
+    # The largest likelihood is -n times the entropy of the Gaussian with the sample's covariance.
+    entropy = 0.5 * np.log(np.linalg.det(2 * np.pi * np.e * np.cov(points.T, bias=True)))
+    assert bic == pytest.approx(2 * n * entropy + 5 * np.log(n), rel=1e-12)
 
 
 def test_shift_scale_and_order_change_nothing():
@@ -189,6 +189,18 @@ def test_shift_scale_and_order_change_nothing():
         **kwargs,
     )
     np.testing.assert_array_equal(swapped.criterion, fits.criterion[[2, 0, 1]])
+
+
+@pytest.mark.parametrize("kind", ["grid", "few places"])
+def test_order_changes_nothing_where_sums_tie(kind):
+    grid = np.stack(np.meshgrid(*[np.arange(5.0)] * 2, [0.0, 1.0]), axis=-1).reshape(-1, 3)
+    points = grid if kind == "grid" else RNG.permutation(np.repeat(grid[:4], 10, axis=0))
+    offsets = [0, len(points)]
+    one = fit_many(points, offsets, range(1, 5), floors=1.0, seed=1)
+    for _ in range(5):
+        two = fit_many(RNG.permutation(points), offsets, range(1, 5), floors=1.0, seed=1)
+        for mine, theirs in zip(two, one, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_one_em_step_is_equivariant_under_rotation():
@@ -218,8 +230,24 @@ def test_more_starts_never_do_worse():
     points, offsets = prompt_and_displaced(400), np.arange(0, 401, 40)
     one = fit_many(points, offsets, range(1, 6), seed=1)
     five = fit_many(points, offsets, range(1, 6), seed=1, n_init=5)
-    # The first of the five starts has another seed than the only one, but the same number of them.
-    assert np.median(five.criterion.min(axis=1) - one.criterion.min(axis=1)) <= 0
+    assert (five.log_likelihood >= one.log_likelihood).all()
+    assert (five.log_likelihood > one.log_likelihood + 1).any()
+
+
+def test_a_fit_does_not_depend_on_the_other_candidates():
+    points, offsets = prompt_and_displaced(100), [0, 40, 100]
+    alone = fit_many(points, offsets, 3, n_init=2, seed=1)
+    among = fit_many(points, offsets, range(1, 6), n_init=2, seed=1)
+    np.testing.assert_array_equal(alone.log_likelihood[:, 0], among.log_likelihood[:, 2])
+
+
+def test_many_features_far_above_their_floors():
+    points = np.random.default_rng(1).normal(size=(60, 25)) * 1e12
+    fits = fit_many(points, [0, 60], [1, 2], seed=1)
+    assert np.isfinite(fits.criterion).all()
+    one = fits.log_likelihood[0, 0]
+    scaled = fit_many(points / 1e12, [0, 60], 1, floors=1e-6, seed=1).log_likelihood[0, 0]
+    assert one == pytest.approx(scaled - 60 * 25 * np.log(1e12), rel=1e-9)
 
 
 def test_known_mixture_is_recovered():
@@ -269,10 +297,16 @@ def test_degenerate_sets_have_finite_fits(points):
         ({"points": np.zeros(5)}, r"points: expected shape \(n, d\), got \(5,\)"),
         ({"offsets": [0, 3, 9]}, "offsets: they must rise from 0 to the number of points, 6"),
         ({"offsets": [0, 4, 3, 6]}, "offsets: they must rise"),
+        ({"offsets": np.array([0, 4, 3, 6], dtype=np.uint64)}, "offsets: they must rise"),
         ({"offsets": [0.0, 6.0]}, "offsets: expected one dimension of integers"),
+        ({"points": "track", "offsets": [0, 1]}, "points: expected numbers in one array"),
+        ({"points": np.full((6, 1), 1e200)}, r"points: row 0 holds 1e\+200, too large for a floor"),
+        ({"n_components": 2.0}, "n_components: give positive whole numbers"),
+        ({"n_init": 1.5}, "n_init = 1.5: give a whole number of at least 1"),
+        ({"floors": ["x"]}, "floors: expected numbers in one array"),
         ({"n_components": [0, 1]}, "n_components: give positive whole numbers"),
-        ({"n_init": 0}, "n_init = 0: give at least 1"),
-        ({"workers": 0}, "workers = 0: give at least 1"),
+        ({"n_init": 0}, "n_init = 0: give a whole number of at least 1"),
+        ({"workers": 0}, "workers = 0: give a whole number of at least 1"),
         ({"floors": 0.0}, "floors = 0.0: give positive numbers"),
         ({"floors": [1.0, 2.0]}, "floors: give one number or one for each of the 1 features"),
         ({"floors": float("nan")}, "floors = nan"),

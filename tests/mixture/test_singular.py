@@ -45,6 +45,15 @@ def test_the_eigenvalue_is_that_of_the_points():
     assert found.floor[0] == pytest.approx(1e-4)
 
 
+def test_components_without_points():
+    points = np.repeat([[0.0, 0.0], [3.0, 4.0]], 5, axis=0)
+    fits = fit_many(points, [0, 10], [5], seed=1)
+    found = find_singular(points, [0, 10], fits)
+    assert len(found.event) == 5
+    assert sorted(found.tracks.round(6))[-2:] == [5.0, 5.0]
+    assert (found.eigenvalue == 0).all()
+
+
 def test_nothing_to_report():
     fits = fit_many(CLOUD[0], [0, 60], [1], seed=1)
     found = find_singular(CLOUD[0], [0, 60], fits)

@@ -35,5 +35,7 @@ def test_every_step_is_the_textbook_one():
 def test_bad_input():
     with pytest.raises(ValueError, match="points: got 2, but at least 3 are needed"):
         watch(POINTS[:2], 3, seed=1)
+    with pytest.raises(ValueError, match=r"n_components = \[2, 3\]: give one number"):
+        watch(POINTS, [2, 3], seed=1)
     with pytest.raises(ValueError, match=r"floors = 0\.0"):
         watch(POINTS, 3, floors=0.0, seed=1)

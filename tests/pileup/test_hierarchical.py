@@ -312,7 +312,7 @@ def broken(events, name, value):
         ({"min_weight": 0.0}, "min_weight = 0.0"),
         ({"pt_limits": (0.0, 1.0)}, "pt_limits = "),
         ({"outside": "drop"}, "outside = 'drop'"),
-        ({"covariance_floor": -1.0}, "covariance_floor = -1.0"),
+        ({"covariance_floor": -1.0}, "covariance_floor = -1.0: give a number above 0"),
         ({"max_components": 0}, "max_components: give positive whole numbers"),
     ],
 )
