@@ -342,7 +342,7 @@ def _benchmark(options):
     if options.output:
         write_json(options.output, figures)
         plots.use_style()
-        figure = plots.cost_curves(figures["curves"])
+        figure = plots.cost_panels(figures["curves"])
         with atomic_write(options.output.with_suffix(".svg")) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
 

@@ -116,9 +116,7 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "max_event_components": Rule(
             "largest number of components tried per event", low=1, high=40
         ),
-        "high_level_max": Rule(
-            "most components tried for the high-level mixture", low=1, high=1000
-        ),
+        "high_level_max": Rule("most components of the high-level mixture", low=1, high=1000),
         "n_init": Rule("starts of every expectation-maximisation", low=1, high=50),
         "covariance_floor": Rule("least variance of a component of an event fit", float, 1e-12, 1),
         "clip_eigenvalues": Rule(

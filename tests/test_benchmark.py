@@ -8,8 +8,9 @@ import pytest
 
 from hepgmm import plots
 from hepgmm.benchmark import benchmark_mixture, timing
-from hepgmm.benchmark.fits import lowest_bics, reference_fits
+from hepgmm.benchmark.fits import FLOOR, lowest_bics, reference_fits
 from hepgmm.mixture import GaussianMixture
+from hepgmm.mixture.arguments import MAX_ITERATIONS, TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,13 @@ def test_quality_counts_events(figures):
 
 
 def test_curves_are_drawn(figures):
-    figure = plots.cost_curves(figures["curves"])
+    figure = plots.cost_panels(figures["curves"])
     assert [axes.get_xlabel() for axes in figure.axes] == list(figures["curves"])
     for axes, curve in zip(figure.axes, figures["curves"].values(), strict=True):
-        assert [line.get_label() for line in axes.lines] == ["hepgmm", "scikit-learn"]
-        np.testing.assert_array_equal(axes.lines[0].get_ydata(), curve["hepgmm"])
+        labels = [container.get_label() for container in axes.containers]
+        assert labels == ["hepgmm", "scikit-learn"]
+        drawn = axes.containers[0].lines[0].get_ydata()
+        np.testing.assert_array_equal(drawn, [cost["value"] for cost in curve["hepgmm"]])
 
 
 def test_the_reference_is_scored_on_its_own_event():
@@ -65,6 +68,16 @@ def test_the_reference_is_scored_on_its_own_event():
     ]
     np.testing.assert_allclose(bics, by_hand, rtol=1e-12)
     assert set(k) <= {1, 2}
+    options = {"tol": TOLERANCE, "max_iter": MAX_ITERATIONS, "reg_covar": FLOOR, "n_init": 1}
+    for row in models:
+        for model in row:
+            assert options.items() <= model.get_params().items()
+
+
+def test_every_turn_begins_with_another_task():
+    order = []
+    timing.in_turns({name: (lambda name=name: order.append(name)) for name in "abc"}, 3)
+    assert "".join(order) == "abcbcacab"
 
 
 def test_ratios_are_taken_turn_by_turn():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from functools import partial
 from itertools import pairwise
@@ -12,17 +11,23 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Estimator
 from threadpoolctl import threadpool_limits
 
-from hepgmm.benchmark.timing import in_turns, ratio, summary
-from hepgmm.mixture import fit_many, fit_one, pack
+from hepgmm.benchmark.timing import cold_start, in_turns, ratio, summary
+from hepgmm.mixture import fit_many, fit_one
 from hepgmm.mixture.arguments import MAX_ITERATIONS, TOLERANCE
 
-__all__ = ["component_matrix", "cost_curves", "many_fits", "one_fit"]
+__all__ = ["cost_of_size", "many_fits", "one_fit"]
 
 FLOOR = 1e-6
 #: A BIC that differs by less is the same.
 CLOSE = 1.0
-#: Events for each point of a curve, and the fewest times it is measured.
+#: Events for each point of a curve, unless their number is what varies.
 CURVE_EVENTS = 100
+#: What is compiled is the same for any data of as many features.
+SETUP = """
+import numpy as np
+from hepgmm.mixture import fit_many, fit_one
+points = np.random.default_rng(1).normal(size=(100, {features}))
+"""
 
 
 def reference_fits(points, offsets, candidates, *, seed: int = 0):
@@ -70,9 +75,10 @@ def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, see
     -------
     dict
         ``seconds`` (name → median), ``faster`` (name → how many times faster than scikit-learn
-        in the same turn), ``quality`` (name → ``median`` of the difference of the lowest BIC of
-        an event, ours minus scikit-learn's, and the events where ours is ``worse`` or ``better``
-        by more than 1), ``compile_seconds`` before the first fit, ``events``, ``tracks``.
+        in the same turn, both on one thread), ``two_threads`` (name → how many times faster than
+        on one), ``quality`` (name → ``median`` of the difference of the lowest BIC of an event,
+        ours minus scikit-learn's, and the events where ours is ``worse`` or ``better`` by more
+        than 1), ``compile_seconds`` of the first fit ever, ``events``, ``tracks``.
     """
     points, candidates = np.asarray(points, dtype=np.float64), list(candidates)
     ways = {
@@ -84,9 +90,7 @@ def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, see
         for workers in (1, 2)
     }
     common = {"floors": FLOOR, "seed": seed}
-    start = time.perf_counter()
     fit_many(points[: offsets[1]], offsets[:2], candidates[:1], **common)
-    compiling = time.perf_counter() - start
     found = {}
 
     def task(name, function, *arguments, **options):
@@ -109,25 +113,24 @@ def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, see
         "events": len(offsets) - 1,
         "tracks": len(points),
         "largest_K": int(max(candidates)),
-        "compile_seconds": compiling,
+        "compile_seconds": cold_start(
+            "fit_many(points, [0, 100], 2, seed=1)", SETUP.format(features=points.shape[1])
+        ),
         "seconds": {name: summary(values) for name, values in seconds.items()},
-        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in ways},
+        **_speed(seconds),
         "quality": quality,
     }
 
 
-def component_matrix(points, offsets, *, seed: int = 1):
-    """The components of all events, fitted and standardised, as the high level gets them.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(M, 15)`` for four features.
-    """
-    fits = fit_many(points, offsets, floors=FLOOR, seed=seed)
-    vectors = pack(fits.means, fits.covariances, fits.weights)
-    spread = vectors.std(axis=0)
-    return (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+def _speed(seconds):
+    """Ratios of :func:`many_fits` and :func:`one_fit`."""
+    alone = [name for name in seconds if "threads" not in name and name != "scikit-learn"]
+    return {
+        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in alone},
+        "two_threads": {
+            name: ratio(seconds[name], seconds[f"{name}, 2 threads"]) for name in alone
+        },
+    }
 
 
 def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
@@ -138,8 +141,9 @@ def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
     Returns
     -------
     dict
-        ``seconds``, ``faster`` as in :func:`many_fits`; ``bic``, the lowest of each way: median
-        and half range over the seeds; ``chosen_K`` of each turn.
+        ``seconds``, ``faster``, ``two_threads`` and ``compile_seconds`` as in :func:`many_fits`;
+        ``fits``, how many each way made; ``bic``, the lowest of each way: median and half range
+        over the seeds; ``chosen_K`` of each turn.
     """
     candidates, whole = range(1, largest + 1), np.array([0, len(matrix)])
     ways = {
@@ -179,23 +183,29 @@ def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
         "points": len(matrix),
         "features": matrix.shape[1],
         "largest_K": largest,
+        "compile_seconds": cold_start(
+            "fit_one(points, [2, 3], seed=1)", SETUP.format(features=matrix.shape[1])
+        ),
+        "fits": {"scikit-learn": largest}
+        | {name: int(np.isfinite(found[name][0].criterion).sum()) for name in ways},
         "seconds": {name: summary(values) for name, values in seconds.items()},
-        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in ways},
+        **_speed(seconds),
         "bic": {name: summary([bic for bic, _ in each]) for name, each in best.items()},
         "chosen_K": {name: [int(k) for _, k in each] for name, each in best.items()},
     }
 
 
-def cost_curves(points, offsets, *, repeats: int = 5, seed: int = 1):
+def cost_of_size(points, offsets, *, repeats: int = 5, seed: int = 1):
     """How the cost of one fit of an event grows with events, tracks, K and features.
 
-    Where not varied: ``CURVE_EVENTS`` events of 64 tracks drawn from all, K = 5, four features.
+    Where not varied: ``CURVE_EVENTS`` events of 64 tracks drawn from all, each track at most once
+    if there are enough, K = 5, four features.
 
     Returns
     -------
     dict
-        Axis → ``{"at": […], "hepgmm": […], "scikit-learn": […]}``, milliseconds an event, one
-        start and one thread, medians.
+        Axis → ``{"at": […], "hepgmm": […], "scikit-learn": […]}``, milliseconds an event with
+        their errors, one start and one thread.
     """
     rng = np.random.default_rng(seed)
     points = np.asarray(points, dtype=np.float64)
@@ -212,7 +222,8 @@ def cost_curves(points, offsets, *, repeats: int = 5, seed: int = 1):
         for value in values:
             n = usual | {axis: value}
             size = n["events"] * n["tracks"]
-            x = points[rng.choice(len(points), size)][:, : n["features"]]
+            chosen = rng.choice(len(points), size, replace=size > len(points))
+            x = points[chosen, : n["features"]]
             own, k = np.arange(0, size + 1, n["tracks"]), [n["components"]]
             fit_many(x[: own[1]], own[:2], k, floors=FLOOR, seed=seed)
             seconds = in_turns(
@@ -225,6 +236,6 @@ def cost_curves(points, offsets, *, repeats: int = 5, seed: int = 1):
                 repeats,
             )
             for name, times in seconds.items():
-                curve[name].append(float(1e3 * np.median(times) / n["events"]))
+                curve[name].append(summary(1e3 * times / n["events"]))
         curves[axis] = curve
     return curves

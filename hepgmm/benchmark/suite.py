@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import numpy as np
 
-from hepgmm.benchmark.fits import component_matrix, cost_curves, many_fits, one_fit
+from hepgmm.benchmark.fits import cost_of_size, many_fits, one_fit
 from hepgmm.benchmark.sampling import sampling_speed
 from hepgmm.collide import generate
 from hepgmm.merit import environment
@@ -41,22 +42,23 @@ def benchmark_mixture(
         ``fit_many``, ``fit_one``, ``sampling`` and ``curves``: what
         :func:`~hepgmm.benchmark.fits.many_fits`, :func:`~hepgmm.benchmark.fits.one_fit`,
         :func:`~hepgmm.benchmark.sampling.sampling_speed` and
-        :func:`~hepgmm.benchmark.fits.cost_curves` measured, with the versions and the machine.
+        :func:`~hepgmm.benchmark.fits.cost_of_size` measured, with the versions and the machine.
     """
     progress("collisions")
     events = generate("minbias", int(SPARE * n_events) + 50, seed=seed, progress=False)
     points, offsets = track_features(events, min_tracks=3)
     offsets = offsets[: n_events + 1]
+    events = events[: np.flatnonzero(ak.num(events) >= 3)[len(offsets) - 2] + 1]
     points = np.ascontiguousarray(points[: offsets[-1]])
     figures = {"seed": seed, "repeats": repeats, **environment()}
     progress("many small mixtures")
     figures["fit_many"] = many_fits(points, offsets, repeats=repeats, seed=seed)
     progress("one large mixture")
-    matrix = component_matrix(points, offsets, seed=seed)
+    model = HierarchicalGMM(max_components=largest, seed=seed).fit(events)
+    matrix = (model.component_parameters_ - model.component_shift_) / model.component_scale_
     figures["fit_one"] = one_fit(matrix, largest=largest, repeats=repeats, seed=seed)
     progress("sampling")
-    model = HierarchicalGMM(max_components=largest, seed=seed).fit(events)
     figures["sampling"] = sampling_speed(model, 50 * n_events, repeats=repeats, seed=seed)
     progress("how the cost grows")
-    figures["curves"] = cost_curves(points, offsets, repeats=repeats, seed=seed)
+    figures["curves"] = cost_of_size(points, offsets, repeats=repeats, seed=seed)
     return figures

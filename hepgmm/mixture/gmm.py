@@ -56,13 +56,13 @@ class GaussianMixture:
             if not np.isfinite(array).all():
                 raise ValueError(f"{name}: every number must be finite")
             object.__setattr__(self, name, array)
-        k, d = self.means.shape if self.means.ndim == 2 else (-1, -1)
-        if self.weights.shape != (k,) or self.covariances.shape != (k, d, d):
+        k, d = self.means.shape if self.means.ndim == 2 else (0, 0)
+        if k < 1 or self.weights.shape != (k,) or self.covariances.shape != (k, d, d):
             raise ValueError(
                 "weights, means, covariances: expected shapes (K,), (K, d), (K, d, d), got "
                 f"{self.weights.shape}, {self.means.shape}, {self.covariances.shape}"
             )
-        if (self.weights < 0).any() or not np.isclose(self.weights.sum(), 1.0, atol=1e-6):
+        if (self.weights < 0).any() or not abs(self.weights.sum() - 1.0) < 1e-6:
             raise ValueError(
                 "weights: they must be non-negative and sum to 1, "
                 f"got sum {self.weights.sum():.6g} and minimum {self.weights.min():.3g}"
@@ -173,8 +173,25 @@ class GaussianMixture:
         )
 
     def marginal(self, features) -> GaussianMixture:
-        """Return the mixture of some features alone (their indices)."""
-        features = np.atleast_1d(features)
+        """Return the mixture of some features alone, in the order asked for.
+
+        Parameters
+        ----------
+        features
+            Their indices, each once.
+
+        Raises
+        ------
+        ValueError
+            If one isn't there, or is named twice.
+
+        Examples
+        --------
+        >>> both = GaussianMixture([1.0], [[1.0, 5.0]], [[[1.0, 0.5], [0.5, 2.0]]])
+        >>> both.marginal(1).means.tolist(), both.marginal(1).covariances.tolist()
+        ([[5.0]], [[[2.0]]])
+        """
+        features = self._checked(features)
         covariances = self.covariances[:, features[:, None], features]
         return GaussianMixture(self.weights, self.means[:, features], covariances, self.converged)
 
@@ -183,10 +200,32 @@ class GaussianMixture:
 
         With a the others and b the given ones, component k has mean μ_a + Σ_ab Σ_bb⁻¹ (b - μ_b),
         covariance Σ_aa - Σ_ab Σ_bb⁻¹ Σ_ba, and a weight in proportion to wₖ N(b | μ_b, Σ_bb).
+
+        Parameters
+        ----------
+        features
+            Indices of the given features, each once, not all of them.
+        values
+            One finite number for each.
+
+        Raises
+        ------
+        ValueError
+            If a feature isn't there or is named twice, none is left, or values don't fit.
+
+        Examples
+        --------
+        >>> both = GaussianMixture([1.0], [[1.0, 5.0]], [[[1.0, 0.5], [0.5, 2.0]]])
+        >>> both.condition(0, 3.0).means.tolist(), both.condition(0, 3.0).covariances.tolist()
+        ([[6.0]], [[[1.75]]])
         """
-        features = np.atleast_1d(features)
+        features = self._checked(features)
         values = np.atleast_1d(np.asarray(values, dtype=np.float64))
         others = np.setdiff1d(np.arange(self.n_features), features)
+        if not len(others):
+            raise ValueError("features: all of them are given, there is no distribution left")
+        if values.shape != features.shape or not np.isfinite(values).all():
+            raise ValueError(f"values: give one finite number for each of {len(features)} features")
         cross = self.covariances[:, others[:, None], features]
         given = self.covariances[:, features[:, None], features]
         # Regression coefficients Σ_ab Σ_bb⁻¹, (K, a, b).
@@ -200,9 +239,25 @@ class GaussianMixture:
             self.converged,
         )
 
+    def _checked(self, features):
+        features = np.atleast_1d(features)
+        there = range(self.n_features)
+        if len(set(features.tolist())) < len(features) or not set(features.tolist()) <= set(there):
+            raise ValueError(
+                f"features = {features.tolist()}: give indices of 0 to {self.n_features - 1}, "
+                "each once"
+            )
+        return features
+
     @classmethod
     def from_sklearn(cls, model) -> GaussianMixture:
-        """From a fitted scikit-learn ``GaussianMixture`` with full covariances."""
+        """From a fitted scikit-learn ``GaussianMixture``.
+
+        Raises
+        ------
+        ValueError
+            If its covariances are not full ones.
+        """
         if model.covariance_type != "full":
             raise ValueError(
                 f"model: covariance_type is {model.covariance_type!r}; only 'full' is supported"
@@ -224,6 +279,12 @@ class GaussianMixture:
 
 
 def count_parameters(n_components: int, n_features: int) -> int:
-    """Free parameters of a full-covariance mixture, K d + K d (d + 1) / 2 + K - 1."""
+    """Free parameters of a full-covariance mixture, K d + K d (d + 1) / 2 + K - 1.
+
+    Examples
+    --------
+    >>> count_parameters(3, 4)
+    44
+    """
     d = n_features
     return n_components * d + n_components * d * (d + 1) // 2 + n_components - 1

@@ -4,7 +4,7 @@
 the page carries an alternative text for it.
 """
 
-from hepgmm.plots.curves import bic_curve, cost_curves, curves
+from hepgmm.plots.curves import bic_curve, cost_panels, curves
 from hepgmm.plots.histograms import histogram, histogram_ratio
 from hepgmm.plots.mixtures import (
     corner_comparison,
@@ -21,7 +21,7 @@ __all__ = [
     "Picture",
     "bic_curve",
     "corner_comparison",
-    "cost_curves",
+    "cost_panels",
     "curves",
     "draw_ellipses",
     "event_display",

@@ -9,7 +9,7 @@ from matplotlib import pyplot
 
 from hepgmm.plots.style import COLOURS
 
-__all__ = ["bic_curve", "cost_curves", "curves"]
+__all__ = ["bic_curve", "cost_panels", "curves"]
 
 _CYCLE = ("background", "synthetic", "mlp", "transformer")
 _MARKERS = "osD^"
@@ -128,13 +128,13 @@ def bic_curve(n_components, bic, *, title: str, xlabel: str = "components K"):
     return figure
 
 
-def cost_curves(panels: Mapping):
+def cost_panels(panels: Mapping):
     """Draw the cost of a fit against the size of the problem, one panel for each size.
 
     Parameters
     ----------
     panels
-        Size → ``{"at": […], name: […]}``: milliseconds an event at each size.
+        Size → ``{"at": […], name: […]}``: milliseconds an event at each size, each with its error.
 
     Returns
     -------
@@ -142,8 +142,9 @@ def cost_curves(panels: Mapping):
 
     Examples
     --------
-    >>> panel = {"at": [1, 2], "hepgmm": [0.1, 0.2], "scikit-learn": [1.0, 2.0]}
-    >>> figure = cost_curves({"tracks": panel, "components": panel})
+    >>> cost = [{"value": 0.1, "error": 0.01}, {"value": 0.2, "error": 0.02}]
+    >>> panel = {"at": [1, 2], "hepgmm": cost, "scikit-learn": cost}
+    >>> figure = cost_panels({"tracks": panel, "components": panel})
     >>> figure.axes[1].get_xlabel()
     'components'
     >>> pyplot.close(figure)
@@ -154,8 +155,9 @@ def cost_curves(panels: Mapping):
     for axes, (size, panel) in zip(grid.flat, panels.items(), strict=True):
         names = [name for name in panel if name != "at"]
         for name, colour, marker in zip(names, _CYCLE, _MARKERS, strict=False):
-            axes.plot(
-                panel["at"], panel[name], marker=marker, ms=5, color=COLOURS[colour], label=name
+            value, error = np.array([[cost["value"], cost["error"]] for cost in panel[name]]).T
+            axes.errorbar(
+                panel["at"], value, error, marker=marker, ms=5, color=COLOURS[colour], label=name
             )
         axes.set(xlabel=size, xscale="log", yscale="log", xticks=panel["at"])
         axes.set_xticks(panel["at"], map(str, panel["at"]))

@@ -116,3 +116,21 @@ def test_impossible_mixtures_are_refused(arguments, message):
 def test_wrong_number_of_features_is_refused(mixture):
     with pytest.raises(ValueError, match=r"x: expected shape \(n, 3\), got \(4, 2\)"):
         mixture.log_prob(np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.marginal([0, 3]), r"features = \[0, 3\]: give indices of 0 to 2, each once"),
+        (lambda m: m.marginal([-1]), r"features = \[-1\]"),
+        (lambda m: m.condition([1, 1], [0.0, 0.0]), r"features = \[1, 1\]"),
+        (lambda m: m.condition([0, 1, 2], [0.0] * 3), "features: all of them are given"),
+        (lambda m: m.condition([0, 1], [0.0]), "values: give one finite number for each of 2"),
+        (lambda m: m.condition(0, np.nan), "values: give one finite number"),
+        (lambda m: GaussianMixture([], np.zeros((0, 2)), np.zeros((0, 2, 2))), "expected shapes"),
+        (lambda m: GaussianMixture(m.weights * 1.00001, m.means, m.covariances), "sum to 1"),
+    ],
+)
+def test_impossible_requests_are_named(mixture, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(mixture)
