@@ -38,6 +38,7 @@ lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 
 clean: ## remove what was built, cached and measured; .venv stays
 	rm -rf _build _cache dist results/quick*
+	find hepgmm -name '*.nb[ci]' -delete
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[book,dev]'
