@@ -123,7 +123,7 @@ def _fill_fit(command):
     command.add_argument("events", type=Path, help="parquet file of min-bias tracks")
     command.add_argument("--max-components", type=count, default=100, help="of the high level")
     command.add_argument("--scale-features", action="store_true", help="part of the second cure")
-    command.add_argument("--workers", type=count, default=1, help="processes; no effect on the fit")
+    command.add_argument("--workers", type=count, default=1, help="threads; no effect on the fit")
     add_seed(command)
     add_output(command, ".npz", "npz file of the model")
 
