@@ -149,7 +149,7 @@ def test_bic_curve_shows_every_start():
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1, 5], [2, 2]])
     np.testing.assert_array_equal(axes.lines[2].get_ydata(), [6, 2])
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["each start", "lowest: K = 2"]
+    assert labels == ["each fit", "lowest: K = 2"]
 
 
 def test_curves_have_their_errors():

@@ -13,6 +13,10 @@ from hepgmm.mixture.steps import expectation, maximisation, padded
 
 __all__ = ["Found", "fit_batch", "room"]
 
+#: A climb of a further start is given up when the best so far is further away than this many times
+#: its last step: steps that shrink by a third each come that far. The first three are too uneven.
+HOPE, UNEVEN = 2.0, 3
+
 
 class Found(NamedTuple):
     """What the fits of some sets found; means and covariances in units of the floors, centred."""
@@ -54,14 +58,13 @@ def uniform(state):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def seed_shares(space, n, k_max, state, scales):
+def seed_shares(space, x, n, k_max, state, scales):
     """Points as centres by k-means++ (Arthur, Vassilvitskii 2007); each point to its nearest.
 
-    Distances are Euclidean in units of the floors: the smallest structures that a component can
-    resolve tell points apart, not the spread of the few tracks displaced by metres.
+    Distances are Euclidean in ``x``, which is ``space.x`` or ``space.white``.
     """
     d = len(scales)
-    x, shares, nearest, label = space.x, space.shares, space.peak, space.work
+    shares, nearest, label = space.shares, space.peak, space.work
     for i in range(n):
         nearest[i], label[i] = np.inf, 0.0
     for k in range(k_max):
@@ -93,16 +96,19 @@ def seed_shares(space, n, k_max, state, scales):
 
 
 @njit(nogil=True, cache=True)
-def climb(space, n, k_max, floor, before, tolerance, steps, scales):
+def climb(space, n, k_max, floor, before, tolerance, steps, scales, best=-np.inf):
     """EM steps until the log-likelihood grows by less than the tolerance a point, or all steps.
 
-    Returns the log-likelihood, the number of steps and whether they converged.
+    Given up when it falls behind the best climb so far. Returns the log-likelihood, the number of
+    steps and whether they converged.
     """
     for step in range(steps):
         maximisation(space, n, k_max, floor, scales)
         log_likelihood = expectation(space, n, k_max, scales)
         if log_likelihood - before < tolerance * n:
             return log_likelihood, step + 1, True
+        if step + 1 >= UNEVEN and log_likelihood + HOPE * (log_likelihood - before) < best:
+            return log_likelihood, step + 1, False
         before = log_likelihood
     return before, steps, False
 
@@ -117,16 +123,16 @@ def keep(space, n, k_max):
 
 @njit(nogil=True, cache=True)
 def begin(space, n, k_max, floor, state, scales):
-    """Responsibilities to start from: of two seedings, the better after one EM step.
+    """Responsibilities of the first start: of two seedings, the better after one EM step.
 
     Returns their log-likelihood.
     """
-    seed_shares(space, n, k_max, state, scales)
+    seed_shares(space, space.x, n, k_max, state, scales)
     first, _, _ = climb(space, n, k_max, floor, -np.inf, 0.0, 1, scales)
     if k_max == 1:
         return first
     keep(space, n, k_max)
-    seed_shares(space, n, k_max, state, scales)
+    seed_shares(space, space.x, n, k_max, state, scales)
     second, _, _ = climb(space, n, k_max, floor, -np.inf, 0.0, 1, scales)
     if second < first:
         space.shares[:k_max] = space.kept[:k_max]
@@ -146,6 +152,22 @@ def load(points, space, scales):
         space.x[j, n : padded(n)] = 0.0
         widest = max(widest, (space.x[j, :n] ** 2).mean())
     return max(1.0, ROUNDING * widest)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def spread(space, n, floor, scales):
+    """Put the points in units of their spread, by which their covariance is 1, into the workspace.
+
+    In units of the floors, the first centres of k-means++ are the few tracks displaced by metres.
+    """
+    for i in range(padded(n)):
+        space.shares[0, i], space.scale[i] = 1.0 if i < n else 0.0, 1.0
+    maximisation(space, n, 1, floor, scales)
+    for j in range(len(scales)):
+        for i in range(n):
+            space.white[j, i] = 0.0
+            for m in range(j + 1):
+                space.white[j, i] += space.whiteners[0, j, m] * space.x[m, i]
 
 
 @njit(nogil=True, cache=True)
@@ -194,6 +216,8 @@ def fit_batch(
         n = len(members)
         floor = load(members, space, scales)
         found.floors[row] = floor
+        if seeds.shape[1] > 1:
+            spread(space, n, floor, scales)
         lowest = np.inf
         for column in range(len(candidates)):
             k = candidates[column]
@@ -203,21 +227,28 @@ def fit_batch(
             for start in range(seeds.shape[1] if k > 1 else 1):
                 # Events of one size share their luck: an event's own would change with its units.
                 state[0] = seeds[column, start] + uint64(n)
-                before = begin(space, n, k, floor, state, scales)
-                reached, steps, converged = climb(
-                    space, n, k, floor, before, tolerance, max_iterations, scales
-                )
-                if reached <= best:
-                    continue
-                best = reached
-                found.log_likelihood[row, column] = reached - n * log_scales
-                found.iterations[row, column] = steps
-                found.converged[row, column] = converged
-                criterion = penalties[row, column] - 2 * reached
-                if criterion < lowest:
-                    lowest = criterion
-                    found.chosen[row] = column
-                    found.weights[row, :k] = space.weights[:k]
-                    found.means[row, :k] = space.means[:k]
-                    found.covariances[row, :k] = space.covariances[:k]
-                    found.floored[row, :k] = space.floored[:k]
+                for seeding in range(2 if start > 0 else 1):
+                    before = -np.inf
+                    if start == 0:
+                        before = begin(space, n, k, floor, state, scales)
+                    elif start % 2 == 1 and seeding == 1:
+                        seed_shares(space, space.white, n, k, state, scales)
+                    else:
+                        seed_shares(space, space.x, n, k, state, scales)
+                    reached, steps, converged = climb(
+                        space, n, k, floor, before, tolerance, max_iterations, scales, best
+                    )
+                    if reached <= best:
+                        continue
+                    best = reached
+                    found.log_likelihood[row, column] = reached - n * log_scales
+                    found.iterations[row, column] = steps
+                    found.converged[row, column] = converged
+                    criterion = penalties[row, column] - 2 * reached
+                    if criterion < lowest:
+                        lowest = criterion
+                        found.chosen[row] = column
+                        found.weights[row, :k] = space.weights[:k]
+                        found.means[row, :k] = space.means[:k]
+                        found.covariances[row, :k] = space.covariances[:k]
+                        found.floored[row, :k] = space.floored[:k]

@@ -109,8 +109,10 @@ def fit_many(
     directions that a floor holds included, and n the points of the event. L̂ is the largest
     likelihood that EM finds among mixtures whose covariances obey Σ ≥ diag(floors):
     uᵀ Σ u ≥ uᵀ diag(floors) u for every direction u. No step lowers it beyond rounding. EM ends
-    when the mean log-likelihood grows by less than 1e-3 in a step, or after 200 steps. A start is
-    the better of two k-means++ seedings, with distances in units of the floors, after one step.
+    when the mean log-likelihood grows by less than 1e-3 in a step, or after 200 steps. It starts
+    from the better of two k-means++ seedings, with distances in units of the floors, after one
+    step. Every further start climbs from two more, one of which, every other time, has distances in
+    units of the spread of the event; a climb that falls behind the best so far is given up.
 
     An event with fewer points than K has no fit with K components. The starts depend on the seed,
     on K, on their number and on the size of the event. Nothing depends on the order of the events

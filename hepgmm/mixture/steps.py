@@ -35,6 +35,7 @@ class Workspace(NamedTuple):
     """
 
     x: np.ndarray  # (d, n)
+    white: np.ndarray  # (d, n), the points in units of their spread
     weights: np.ndarray  # (K,)
     means: np.ndarray  # (K, d)
     covariances: np.ndarray  # (K, d, d)
@@ -54,6 +55,7 @@ def workspace(n: int, k: int, d: int) -> Workspace:
     n = padded(n)
     return Workspace(
         x=np.zeros((d, n)),
+        white=np.empty((d, n)),
         weights=np.empty(k),
         means=np.empty((k, d)),
         covariances=np.empty((k, d, d)),

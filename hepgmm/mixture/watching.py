@@ -78,7 +78,7 @@ def watch(points, n_components: int, *, floors=1e-6, seed) -> Watched:
     space, units = workspace(n, k, d), tuple(scales.tolist())
     floor = batches.load(points, space, units)
     state = np.random.default_rng(seed).integers(2**64, size=1, dtype=np.uint64)
-    batches.seed_shares(space, n, k, state, units)
+    batches.seed_shares(space, space.x, n, k, state, units)
     mixtures, reached = [], [-np.inf]
     for _ in range(MAX_ITERATIONS):
         maximisation(space, n, k, floor, units)

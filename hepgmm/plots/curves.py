@@ -108,7 +108,7 @@ def bic_curve(n_components, bic, *, title: str, xlabel: str = "components K"):
     if starts.shape[1] > 1:
         for each in starts.T:
             (dots,) = axes.plot(n_components, each, ".", ms=5, alpha=0.6, color=COLOURS["trees"])
-        dots.set_label("each start")
+        dots.set_label("each fit")
     best = np.argmin(lowest)
     axes.plot(
         n_components[best],

@@ -234,6 +234,17 @@ def test_more_starts_never_do_worse():
     assert (five.log_likelihood > one.log_likelihood + 1).any()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_ten_starts_see_past_the_farthest_tracks(seed):
+    rng = np.random.default_rng(seed)
+    points, displaced = rng.normal(size=(80, 3)), rng.random(80) < 0.3
+    points[:, 2] = np.where(displaced, 100 * rng.standard_t(2, size=80), 1e-3 * points[:, 2])
+    known = Kernel(points, np.column_stack([displaced, ~displaced]).astype(float), np.full(3, 1e-6))
+    reached = max(known.step() for _ in range(100))
+    fits = fit_many(points, [0, 80], 2, n_init=10, seed=seed)
+    assert fits.log_likelihood[0, 0] > reached - 0.1
+
+
 def test_a_fit_does_not_depend_on_the_other_candidates():
     points, offsets = prompt_and_displaced(100), [0, 40, 100]
     alone = fit_many(points, offsets, 3, n_init=2, seed=1)
