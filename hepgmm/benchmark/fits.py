@@ -57,6 +57,22 @@ def lowest_bics(models, points, offsets):
     return np.array(best).T
 
 
+def compare_criteria(ours, theirs) -> dict:
+    """Median of the difference, and the events where ours is worse or better by more than 1.
+
+    Examples
+    --------
+    >>> compare_criteria(np.array([-3.0, 0.5, 2.0, 0.0]), np.zeros(4))
+    {'median': 0.25, 'worse': 1, 'better': 1}
+    """
+    difference = ours - theirs
+    return {
+        "median": float(np.median(difference)),
+        "worse": int((difference > CLOSE).sum()),
+        "better": int((difference < -CLOSE).sum()),
+    }
+
+
 def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, seed: int = 1):
     """Fit every event with every K: ours with one and three starts, and scikit-learn's loop.
 
@@ -103,12 +119,7 @@ def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, see
     theirs, _ = lowest_bics(found["scikit-learn"], points, offsets)
     quality = {}
     for name in ways:
-        difference = np.nanmin(found[name].criterion, axis=1) - theirs
-        quality[name] = {
-            "median": float(np.median(difference)),
-            "worse": int((difference > CLOSE).sum()),
-            "better": int((difference < -CLOSE).sum()),
-        }
+        quality[name] = compare_criteria(np.nanmin(found[name].criterion, axis=1), theirs)
     return {
         "events": len(offsets) - 1,
         "tracks": len(points),

@@ -25,8 +25,8 @@ MAX_ITERATIONS = 200
 #: Double precision knows a covariance to about this fraction of the largest variance of the set
 #: (a component of a few points can be some hundred times wider than the set).
 ROUNDING = 1024 * float(np.finfo(np.float64).eps)
-#: Values above this many roots of their floor are refused: their squares could overflow.
-LARGEST = 1e100
+#: Values above this many roots of their floor are refused: Jacobi's rotations need fourth powers.
+LARGEST = 1e70
 #: What a criterion adds to -2 log L, from the free parameters and the number of points.
 CRITERIA = {
     "bic": lambda parameters, n: parameters * np.log(n),
@@ -117,7 +117,10 @@ def check_candidates(candidates, name: str = "n_components"):
 def check_offsets(points, offsets, candidates):
     """Refuse offsets that don't divide the points, events too small, and values not finite."""
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
-        raise ValueError(f"offsets: expected one dimension of integers, got {offsets.dtype}")
+        raise ValueError(
+            "offsets: expected one dimension of integers, "
+            f"got {offsets.dtype} of shape {offsets.shape}"
+        )
     counts = np.diff(offsets.astype(np.int64))
     if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(points) or (counts < 0).any():
         raise ValueError(

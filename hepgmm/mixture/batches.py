@@ -13,9 +13,8 @@ from hepgmm.mixture.steps import expectation, maximisation, padded
 
 __all__ = ["Found", "fit_batch", "room"]
 
-#: A climb of a further start is given up when the best so far is further away than this many times
-#: its last step: steps that shrink by a third each come that far. The first three are too uneven.
-HOPE, UNEVEN = 2.0, 3
+#: Steps of EM before a climb may be given up: the first gains are too uneven to judge by.
+UNEVEN = 3
 
 
 class Found(NamedTuple):
@@ -82,6 +81,8 @@ def seed_shares(space, x, n, k_max, state, scales):
                     break
         else:  # the first, or every point lies on a centre
             centre = int(uniform(state) * n)
+        for j in range(d):
+            space.means[k, j] = space.x[j, centre]
         for i in range(n):
             distance = 0.0
             for j in range(d):
@@ -96,18 +97,24 @@ def seed_shares(space, x, n, k_max, state, scales):
 
 
 @njit(nogil=True, cache=True)
-def climb(space, n, k_max, floor, before, tolerance, steps, scales, best=-np.inf):
+def one_step(space, n, k_max, floor, scales):
+    """One step of EM; returns the log-likelihood that it reached."""
+    maximisation(space, n, k_max, floor, scales)
+    return expectation(space, n, k_max, scales)
+
+
+@njit(nogil=True, cache=True)
+def climb(space, n, k_max, floor, before, tolerance, done, steps, scales, best, hope):
     """EM steps until the log-likelihood grows by less than the tolerance a point, or all steps.
 
-    Given up when it falls behind the best climb so far. Returns the log-likelihood, the number of
-    steps and whether they converged.
+    Given up when ``best`` is further away than ``hope`` times the gain of the last step. Returns
+    the log-likelihood, the number of steps with those ``done`` before, and whether they converged.
     """
-    for step in range(steps):
-        maximisation(space, n, k_max, floor, scales)
-        log_likelihood = expectation(space, n, k_max, scales)
+    for step in range(done, steps):
+        log_likelihood = one_step(space, n, k_max, floor, scales)
         if log_likelihood - before < tolerance * n:
             return log_likelihood, step + 1, True
-        if step + 1 >= UNEVEN and log_likelihood + HOPE * (log_likelihood - before) < best:
+        if step + 1 >= UNEVEN and log_likelihood + hope * (log_likelihood - before) < best:
             return log_likelihood, step + 1, False
         before = log_likelihood
     return before, steps, False
@@ -122,22 +129,25 @@ def keep(space, n, k_max):
 
 
 @njit(nogil=True, cache=True)
-def begin(space, n, k_max, floor, state, scales):
-    """Responsibilities of the first start: of two seedings, the better after one EM step.
+def begin(space, n, k_max, floor, state, scales, first, far):
+    """Responsibilities to climb from; returns their log-likelihood and the EM steps they took.
 
-    Returns their log-likelihood.
+    At first they are those of the better of two seedings after one step, later those of one
+    seeding; with ``far`` in units of the spread, not of the floors.
     """
-    seed_shares(space, space.x, n, k_max, state, scales)
-    first, _, _ = climb(space, n, k_max, floor, -np.inf, 0.0, 1, scales)
+    seed_shares(space, space.white if far else space.x, n, k_max, state, scales)
+    if not first:
+        return -np.inf, 0
+    one = one_step(space, n, k_max, floor, scales)
     if k_max == 1:
-        return first
+        return one, 1
     keep(space, n, k_max)
     seed_shares(space, space.x, n, k_max, state, scales)
-    second, _, _ = climb(space, n, k_max, floor, -np.inf, 0.0, 1, scales)
-    if second < first:
+    two = one_step(space, n, k_max, floor, scales)
+    if two < one:
         space.shares[:k_max] = space.kept[:k_max]
         space.scale[:] = 1.0
-    return max(first, second)
+    return max(one, two), 1
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -156,12 +166,14 @@ def load(points, space, scales):
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def spread(space, n, floor, scales):
-    """Put the points in units of their spread, by which their covariance is 1, into the workspace.
+    """Put the points into the workspace in units of their spread, so that their covariance is 1.
 
-    In units of the floors, the first centres of k-means++ are the few tracks displaced by metres.
+    Where the floor is above the spread, it is less. In units of the floors, the first centres of
+    k-means++ are the few tracks displaced by metres.
     """
     for i in range(padded(n)):
         space.shares[0, i], space.scale[i] = 1.0 if i < n else 0.0, 1.0
+    space.means[0] = 0.0
     maximisation(space, n, 1, floor, scales)
     for j in range(len(scales)):
         for i in range(n):
@@ -178,6 +190,7 @@ def fit_batch(
     penalties,
     tolerance,
     max_iterations,
+    hope,
     seeds,
     space,
     scales,
@@ -197,6 +210,9 @@ def fit_batch(
         The growth of the log-likelihood a point below which EM has converged.
     max_iterations
         The largest number of steps.
+    hope
+        A climb of a further start is given up when the best so far is further away than this many
+        times the gain of its last step.
     seeds
         uint64 ``(candidates, starts)``.
     space
@@ -228,15 +244,20 @@ def fit_batch(
                 # Events of one size share their luck: an event's own would change with its units.
                 state[0] = seeds[column, start] + uint64(n)
                 for seeding in range(2 if start > 0 else 1):
-                    before = -np.inf
-                    if start == 0:
-                        before = begin(space, n, k, floor, state, scales)
-                    elif start % 2 == 1 and seeding == 1:
-                        seed_shares(space, space.white, n, k, state, scales)
-                    else:
-                        seed_shares(space, space.x, n, k, state, scales)
+                    far = start % 2 == 1 and seeding == 1
+                    before, done = begin(space, n, k, floor, state, scales, start == 0, far)
                     reached, steps, converged = climb(
-                        space, n, k, floor, before, tolerance, max_iterations, scales, best
+                        space,
+                        n,
+                        k,
+                        floor,
+                        before,
+                        tolerance,
+                        done,
+                        max_iterations,
+                        scales,
+                        best,
+                        hope,
                     )
                     if reached <= best:
                         continue

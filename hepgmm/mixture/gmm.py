@@ -109,6 +109,8 @@ class GaussianMixture:
     def log_prob(self, x):
         """Return log p(x) of every point, ``(n, d)`` → ``(n,)``."""
         x = np.asarray(x, dtype=np.float64)
+        if x.ndim != 2:
+            raise ValueError(f"x: expected shape (n, {self.n_features}), got {x.shape}")
         parts = [x[start : start + CHUNK] for start in range(0, max(len(x), 1), CHUNK)]
         return np.concatenate([logsumexp(self.component_log_prob(part), axis=1) for part in parts])
 
@@ -241,8 +243,13 @@ class GaussianMixture:
 
     def _checked(self, features):
         features = np.atleast_1d(features)
-        there = range(self.n_features)
-        if len(set(features.tolist())) < len(features) or not set(features.tolist()) <= set(there):
+        known, given = set(range(self.n_features)), set(features.ravel().tolist())
+        if (
+            features.dtype.kind not in "iu"
+            or features.ndim > 1
+            or not 0 < len(features) == len(given)
+            or not given <= known
+        ):
             raise ValueError(
                 f"features = {features.tolist()}: give indices of 0 to {self.n_features - 1}, "
                 "each once"

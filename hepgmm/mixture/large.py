@@ -96,7 +96,7 @@ def fit_one(
     log-likelihood grows by less than 1e-3 in a step, or for 200 steps.
 
     The exhaustive search starts every K afresh, ``n_init`` times. The coarse one makes ``n_init``
-    chains, each independent of the others: it starts the largest K, and goes on to ever smaller
+    chains from starts of their own: each begins with the largest K, and goes on to ever smaller
     ones by merging components and fitting again. Around the best K of all chains it then halves
     the gaps in the same way, until that K and both its neighbours are fitted in every chain.
     Merging from above often ends in higher likelihoods than starting afresh, for components are

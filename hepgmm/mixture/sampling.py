@@ -269,7 +269,10 @@ def _checked(weights, means, factors, offsets) -> Mixtures:
         raise ValueError(f"weights: {weights.min():.3g} is negative")
     offsets = np.asarray(offsets)
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
-        raise ValueError(f"offsets: expected one dimension of integers, got {offsets.dtype}")
+        raise ValueError(
+            "offsets: expected one dimension of integers, "
+            f"got {offsets.dtype} of shape {offsets.shape}"
+        )
     offsets = offsets.astype(np.int64)
     if offsets[0] != 0 or offsets[-1] != m or (np.diff(offsets) < 0).any():
         raise ValueError(f"offsets: they must rise from 0 to the number of components, {m}")

@@ -45,7 +45,7 @@ class Workspace(NamedTuple):
     shares: np.ndarray  # (K, n)
     scale: np.ndarray  # (n,)
     peak: np.ndarray  # (n,)
-    kept: np.ndarray  # (K, n), the responsibilities of the better seeding
+    kept: np.ndarray  # (K, n), the responsibilities of the first seeding
     work: np.ndarray  # (n,), or (d,) where that is more
     scratch: np.ndarray  # (3, d, d), small matrices
 
@@ -57,7 +57,7 @@ def workspace(n: int, k: int, d: int) -> Workspace:
         x=np.zeros((d, n)),
         white=np.empty((d, n)),
         weights=np.empty(k),
-        means=np.empty((k, d)),
+        means=np.zeros((k, d)),
         covariances=np.empty((k, d, d)),
         floored=np.empty(k, dtype=np.int64),
         whiteners=np.zeros((k, d, d)),
@@ -110,21 +110,21 @@ def expectation(space, n, k_max, scales):
     """Responsibilities of the mixture in ``space``; returns its log-likelihood of the n points."""
     d = len(scales)
     x, shares, peak, scale = space.x, space.shares, space.peak, space.scale
-    whiteners = space.whiteners
     shift, width = space.work, padded(n)
     for i in range(width):
         peak[i] = -np.inf
     for k in range(k_max):
+        whitener = space.whiteners[k]
         for j in range(d):
             shift[j] = 0.0
             for m in range(j + 1):
-                shift[j] += whiteners[k, j, m] * space.means[k, m]
+                shift[j] += whitener[j, m] * space.means[k, m]
         for i in range(width):
             square = 0.0
             for j in range(d):
                 white = -shift[j]
                 for m in range(j + 1):
-                    white += whiteners[k, j, m] * x[m, i]
+                    white += whitener[j, m] * x[m, i]
                 square += white * white
             shares[k, i] = space.log_norms[k] - 0.5 * square
             peak[i] = max(peak[i], shares[k, i])
@@ -146,43 +146,86 @@ def expectation(space, n, k_max, scales):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def moments(space, n, k, j, scales):
+    """Mean and covariance of component k in the features j to j + 3; returns its points.
+
+    In one pass: x is measured from where the mean was before, so that the mean squares lose next to
+    nothing to the squared mean. Beyond the last feature the last one is taken again.
+    """
+    x, scale, shares, mean = space.x, space.scale, space.shares, space.means[k]
+    covariance, last = space.covariances[k], len(scales) - 1
+    j1, j2, j3 = min(j + 1, last), min(j + 2, last), min(j + 3, last)
+    c0, c1, c2, c3 = mean[j], mean[j1], mean[j2], mean[j3]
+    total, m0, m1, m2, m3 = 0.0, 0.0, 0.0, 0.0, 0.0
+    m00, m10, m11, m20, m21 = 0.0, 0.0, 0.0, 0.0, 0.0
+    m22, m30, m31, m32, m33 = 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(padded(n)):
+        share = shares[k, i] * scale[i]
+        x0, x1, x2, x3 = x[j, i] - c0, x[j1, i] - c1, x[j2, i] - c2, x[j3, i] - c3
+        y0, y1, y2, y3 = share * x0, share * x1, share * x2, share * x3
+        total += share
+        m0 += y0
+        m1 += y1
+        m2 += y2
+        m3 += y3
+        m00 += y0 * x0
+        m10 += y1 * x0
+        m11 += y1 * x1
+        m20 += y2 * x0
+        m21 += y2 * x1
+        m22 += y2 * x2
+        m30 += y3 * x0
+        m31 += y3 * x1
+        m32 += y3 * x2
+        m33 += y3 * x3
+    total = max(total, EMPTY)
+    m0, m1, m2, m3 = m0 / total, m1 / total, m2 / total, m3 / total
+    mean[j], mean[j1], mean[j2], mean[j3] = c0 + m0, c1 + m1, c2 + m2, c3 + m3
+    covariance[j, j] = m00 / total - m0 * m0
+    covariance[j1, j1] = m11 / total - m1 * m1
+    covariance[j2, j2] = m22 / total - m2 * m2
+    covariance[j3, j3] = m33 / total - m3 * m3
+    covariance[j1, j] = covariance[j, j1] = m10 / total - m1 * m0
+    covariance[j2, j] = covariance[j, j2] = m20 / total - m2 * m0
+    covariance[j2, j1] = covariance[j1, j2] = m21 / total - m2 * m1
+    covariance[j3, j] = covariance[j, j3] = m30 / total - m3 * m0
+    covariance[j3, j1] = covariance[j1, j3] = m31 / total - m3 * m1
+    covariance[j3, j2] = covariance[j2, j3] = m32 / total - m3 * m2
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def cross_moment(space, n, k, i, j):
+    """Sum over the points of a component of feature i times feature j, from its mean."""
+    x, scale, shares = space.x, space.scale, space.shares
+    a, b, total = space.means[k, i], space.means[k, j], 0.0
+    for m in range(padded(n)):
+        total += shares[k, m] * scale[m] * (x[i, m] - a) * (x[j, m] - b)
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def average(space, n, k, scales):
+    """Mean and covariance of component k, from the responsibilities; returns its points."""
+    d, covariance = len(scales), space.covariances[k]
+    total = moments(space, n, k, 0, scales)
+    for first in range(4, d, 4):
+        moments(space, n, k, first, scales)
+        for i in range(first, min(first + 4, d)):
+            for j in range(first):
+                covariance[i, j] = covariance[j, i] = cross_moment(space, n, k, i, j) / total
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def maximisation(space, n, k_max, floor, scales):
-    """Weights, means and covariances of largest likelihood, from the responsibilities."""
-    d = len(scales)
-    x, shares, scale = space.x, space.shares, space.scale
-    means, covariances, width = space.means, space.covariances, padded(n)
+    """Weights, means and covariances of largest likelihood, from the responsibilities.
+
+    The means must be near where they will be, for the sake of rounding.
+    """
+    constant, scratch = len(scales) * HALF_LOG_2PI, space.scratch
     for k in range(k_max):
-        total = 0.0
-        for i in range(width):
-            shares[k, i] *= scale[i]
-            total += shares[k, i]
-        total = max(total, EMPTY)
-        for j in range(0, d, 2):
-            j1 = min(j + 1, d - 1)
-            m0, m1 = 0.0, 0.0
-            for i in range(width):
-                m0 += shares[k, i] * x[j, i]
-                m1 += shares[k, i] * x[j1, i]
-            means[k, j], means[k, j1] = m0 / total, m1 / total
-        # Four moments in one pass over the points: two features with two.
-        for j in range(0, d, 2):
-            j1 = min(j + 1, d - 1)
-            for m in range(0, j + 1, 2):
-                m1 = min(m + 1, d - 1)
-                m00, m01, m10, m11 = 0.0, 0.0, 0.0, 0.0
-                for i in range(width):
-                    a, b = x[j, i] - means[k, j], x[j1, i] - means[k, j1]
-                    u = shares[k, i] * (x[m, i] - means[k, m])
-                    v = shares[k, i] * (x[m1, i] - means[k, m1])
-                    m00 += a * u
-                    m01 += a * v
-                    m10 += b * u
-                    m11 += b * v
-                covariances[k, j, m] = covariances[k, m, j] = m00 / total
-                covariances[k, j, m1] = covariances[k, m1, j] = m01 / total
-                covariances[k, j1, m] = covariances[k, m, j1] = m10 / total
-                covariances[k, j1, m1] = covariances[k, m1, j1] = m11 / total
-        space.floored[k] = raise_eigenvalues(covariances, k, floor, space.scratch, scales)
-        space.weights[k] = total / n
-        log_det = whiten(covariances, k, floor, space.whiteners, space.scratch, scales)
-        space.log_norms[k] = np.log(total / n) + log_det - d * HALF_LOG_2PI
+        space.weights[k] = average(space, n, k, scales) / n
+        space.floored[k] = raise_eigenvalues(space.covariances, k, floor, scratch, scales)
+        log_det = whiten(space.covariances, k, floor, space.whiteners, scratch, scales)
+        space.log_norms[k] = np.log(space.weights[k]) + log_det - constant

@@ -83,12 +83,14 @@ def watch(points, n_components: int, *, floors=1e-6, seed) -> Watched:
     for _ in range(MAX_ITERATIONS):
         maximisation(space, n, k, floor, units)
         reached.append(expectation(space, n, k, units) - n * np.log(scales).sum())
+        converged = bool(reached[-1] - reached[-2] < TOLERANCE * n)
         mixture = GaussianMixture(
             space.weights / space.weights.sum(),
             space.means * scales + centre,
             space.covariances * np.outer(scales, scales),
+            converged,
         )
         mixtures.append(mixture)
-        if reached[-1] - reached[-2] < TOLERANCE * n:
+        if converged:
             break
     return Watched(mixtures, np.array(reached[1:]))

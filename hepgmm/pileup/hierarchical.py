@@ -49,7 +49,7 @@ class HierarchicalGMM(BaseEstimator):
     min_tracks
         Events with fewer tracks are dropped (and counted), and none is sampled.
     n_init
-        Starts of every fit; for the high level, independent searches over K.
+        Starts of every fit; for the high level, chains of its search over K.
     covariance_floor
         Least variance of the events' components, one number or one for each feature; the exact
         zeros of d0 and dz make them singular without it. In squared units of the features (of the
@@ -109,7 +109,8 @@ class HierarchicalGMM(BaseEstimator):
         The ``GaussianMixture`` of the multiplicities.
     report_
         What the fit did, in numbers: events used and dropped, components, how many of them at
-        the floor, chosen K, BIC, fits that did not converge; the same of the other two fits.
+        the floor, mean K, fits that did not converge; K of the other two fits and whether they
+        converged; of the high level its BIC and the components at its floor too.
     sample_report_
         What the last :meth:`sample` clipped, raised, redrew or found outside the training range;
         each as count and fraction.
@@ -179,6 +180,8 @@ class HierarchicalGMM(BaseEstimator):
             For bad events or parameters, or fewer than 10 events with ``min_tracks`` tracks.
         """
         self._check_parameters()
+        # A fit that ends early leaves no mixture of the old one and the new.
+        vars(self).pop("high_level_", None)
         largest = self.max_components
         candidates = check_candidates(
             range(1, largest + 1) if isinstance(largest, Integral) else largest, "max_components"
@@ -209,6 +212,11 @@ class HierarchicalGMM(BaseEstimator):
         self.event_mixtures_ = mixtures
         self.component_parameters_ = pack(mixtures.means, mixtures.covariances, mixtures.weights)
         self.n_components_counts_ = np.bincount(mixtures.n_components)
+        if candidates[0] > len(self.component_parameters_):
+            raise ValueError(
+                f"max_components: the smallest, {candidates[0]}, is above the "
+                f"{len(self.component_parameters_)} components of all events"
+            )
         self.component_shift_, self.component_scale_ = _standardisation(self.component_parameters_)
         scan = fit_one(
             (self.component_parameters_ - self.component_shift_) / self.component_scale_,

@@ -123,6 +123,11 @@ def test_wrong_number_of_features_is_refused(mixture):
     [
         (lambda m: m.marginal([0, 3]), r"features = \[0, 3\]: give indices of 0 to 2, each once"),
         (lambda m: m.marginal([-1]), r"features = \[-1\]"),
+        (lambda m: m.marginal([0.0]), r"features = \[0\.0\]"),
+        (lambda m: m.marginal([]), r"features = \[\]"),
+        (lambda m: m.marginal([[0, 1]]), r"features = \[\[0, 1\]\]"),
+        (lambda m: m.marginal([True, False]), r"features = \[True, False\]"),
+        (lambda m: m.log_prob(0.0), r"x: expected shape \(n, 3\), got \(\)"),
         (lambda m: m.condition([1, 1], [0.0, 0.0]), r"features = \[1, 1\]"),
         (lambda m: m.condition([0, 1, 2], [0.0] * 3), "features: all of them are given"),
         (lambda m: m.condition([0, 1], [0.0]), "values: give one finite number for each of 2"),

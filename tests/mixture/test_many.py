@@ -82,13 +82,15 @@ def start(n, k, seed=0):
     return np.random.default_rng(seed).dirichlet(np.full(k, 0.3), size=n)
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 6, 9])
 @pytest.mark.parametrize(("n", "k"), [(80, 1), (80, 4), (5, 3), (16, 2), (333, 10)])
-def test_steps_are_those_of_the_readable_twin(n, k):
-    points, responsibilities = prompt_and_displaced(n), start(n, k)
-    kernel = Kernel(points, responsibilities, FLOORS)
+def test_steps_are_those_of_the_readable_twin(n, k, d):
+    points = np.hstack([prompt_and_displaced(n, seed) for seed in range(3)])[:, :d]
+    responsibilities, floors = start(n, k), (FLOORS * 3)[:d]
+    kernel = Kernel(points, responsibilities, floors)
     for _ in range(5):
         reached = kernel.step()
-        expected = reference_m_step(points, responsibilities, np.array(FLOORS))
+        expected = reference_m_step(points, responsibilities, np.array(floors))
         responsibilities, log_likelihood = reference_e_step(points, *expected)
         mixture = kernel.mixture()
         np.testing.assert_allclose(mixture.weights, expected[0], rtol=1e-9)
@@ -146,7 +148,7 @@ def test_floor_bounds_every_direction_and_is_counted():
 
 def test_log_likelihood_and_bic_are_those_of_the_mixture():
     points, offsets = np.concatenate([prompt_and_displaced(60, s) for s in (1, 2)]), [0, 60, 120]
-    fits = fit_many(points, offsets, range(1, 6), floors=FLOORS, seed=1)
+    fits = fit_many(points, offsets, range(1, 6), floors=FLOORS, n_init=4, seed=1)
     for i in range(2):
         own, members = slice(*fits.offsets[i : i + 2]), points[offsets[i] : offsets[i + 1]]
         mixture = GaussianMixture(fits.weights[own], fits.means[own], fits.covariances[own])
@@ -172,7 +174,7 @@ def test_bic_of_one_gaussian_is_its_entropy():
 
 def test_shift_scale_and_order_change_nothing():
     points, offsets = prompt_and_displaced(150), np.array([0, 40, 90, 150])
-    kwargs = {"n_components": range(1, 5), "seed": 3}
+    kwargs = {"n_components": range(1, 5), "n_init": 4, "seed": 3}
     fits = fit_many(points, offsets, floors=FLOORS, **kwargs)
     factor = np.array([2.0, 0.25, 8.0])
     moved = fit_many(points * factor + 64.0, offsets, floors=FLOORS * factor**2, **kwargs)
@@ -196,9 +198,9 @@ def test_order_changes_nothing_where_sums_tie(kind):
     grid = np.stack(np.meshgrid(*[np.arange(5.0)] * 2, [0.0, 1.0]), axis=-1).reshape(-1, 3)
     points = grid if kind == "grid" else RNG.permutation(np.repeat(grid[:4], 10, axis=0))
     offsets = [0, len(points)]
-    one = fit_many(points, offsets, range(1, 5), floors=1.0, seed=1)
+    one = fit_many(points, offsets, range(1, 5), floors=1.0, n_init=4, seed=1)
     for _ in range(5):
-        two = fit_many(RNG.permutation(points), offsets, range(1, 5), floors=1.0, seed=1)
+        two = fit_many(RNG.permutation(points), offsets, range(1, 5), floors=1.0, n_init=4, seed=1)
         for mine, theirs in zip(two, one, strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
@@ -219,11 +221,17 @@ def test_one_em_step_is_equivariant_under_rotation():
 
 def test_neither_workers_nor_batches_change_a_fit(monkeypatch):
     points, offsets = prompt_and_displaced(400), np.arange(0, 401, 40)
-    one = fit_many(points, offsets, range(1, 4), seed=1)
+    one = fit_many(points, offsets, range(1, 4), n_init=4, seed=1)
     monkeypatch.setattr("hepgmm.mixture.many.BATCH", 3)
-    two = fit_many(points, offsets, range(1, 4), seed=1, workers=2)
+    two = fit_many(points, offsets, range(1, 4), n_init=4, seed=1, workers=2)
     for mine, theirs in zip(two, one, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_candidates_beyond_every_event_take_no_room():
+    points = prompt_and_displaced(40)
+    fits = fit_many(points, [0, 20, 40], range(1, 10**5, 5 * 10**3), seed=1)
+    assert np.isnan(fits.criterion[:, 1:]).all() and fits.n_components.tolist() == [1, 1]
 
 
 def test_more_starts_never_do_worse():
@@ -245,10 +253,28 @@ def test_ten_starts_see_past_the_farthest_tracks(seed):
     assert fits.log_likelihood[0, 0] > reached - 0.1
 
 
+def test_giving_up_keeps_most_of_what_further_starts_gain(monkeypatch):
+    points, offsets = prompt_and_displaced(4000), np.arange(0, 4001, 80)
+    kwargs = {"n_components": range(1, 7), "seed": 1}
+    one = fit_many(points, offsets, **kwargs).log_likelihood
+    three = fit_many(points, offsets, n_init=3, **kwargs).log_likelihood
+    monkeypatch.setattr("hepgmm.mixture.many.HOPE", np.inf)
+    patient = fit_many(points, offsets, n_init=3, **kwargs).log_likelihood
+    assert (patient >= three).all() and (three >= one).all()
+    assert (three - one).sum() > 0.7 * (patient - one).sum()
+
+
+def test_a_line_far_out_keeps_its_correlation():
+    points = np.arange(20.0)[:, None] * [1e60, 2e60]
+    fits = fit_many(points, [0, 20], 1, floors=1.0, seed=1)
+    np.testing.assert_allclose(fits.covariances[0], np.cov(points.T, bias=True), rtol=1e-9)
+    assert fits.floored.tolist() == [1]
+
+
 def test_a_fit_does_not_depend_on_the_other_candidates():
     points, offsets = prompt_and_displaced(100), [0, 40, 100]
-    alone = fit_many(points, offsets, 3, n_init=2, seed=1)
-    among = fit_many(points, offsets, range(1, 6), n_init=2, seed=1)
+    alone = fit_many(points, offsets, 3, n_init=4, seed=1)
+    among = fit_many(points, offsets, range(1, 6), n_init=4, seed=1)
     np.testing.assert_array_equal(alone.log_likelihood[:, 0], among.log_likelihood[:, 2])
 
 
@@ -293,7 +319,7 @@ def test_known_mixture_is_recovered():
     ids=["one place", "two places", "a line", "constant", "scales", "far", "float32", "two"],
 )
 def test_degenerate_sets_have_finite_fits(points):
-    fits = fit_many(points, [0, len(points)], range(1, 6), seed=1)
+    fits = fit_many(points, [0, len(points)], range(1, 6), n_init=4, seed=1)
     tried = min(5, len(points))
     assert np.isfinite(fits.criterion[0, :tried]).all()
     assert np.isnan(fits.criterion[0, tried:]).all()

@@ -15,6 +15,7 @@ def test_it_climbs_to_a_fixed_point_of_em():
     assert (np.diff(climb.log_likelihood) > -1e-9).all()
     for mixture, reached in zip(climb.mixtures, climb.log_likelihood, strict=True):
         assert mixture.log_prob(POINTS).sum() == pytest.approx(reached, abs=1e-8)
+    assert [mixture.converged for mixture in climb.mixtures[-2:]] == [False, True]
     fits = fit_many(POINTS, [0, 80], [2], floors=1e-6, n_init=5, seed=1)
     assert climb.log_likelihood[-1] == pytest.approx(fits.log_likelihood[0, 0], abs=80e-3)
 

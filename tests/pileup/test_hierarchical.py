@@ -321,6 +321,15 @@ def test_impossible_parameters_are_named(toy_minbias, change, message):
         HierarchicalGMM(**OPTIONS | change).fit(toy_minbias)
 
 
+def test_a_fit_that_fails_leaves_no_model(toy_minbias):
+    model = HierarchicalGMM(**OPTIONS).fit(toy_minbias)
+    model.set_params(max_components=[10**6])
+    with pytest.raises(ValueError, match="max_components: the smallest, 1000000, is above the"):
+        model.fit(toy_minbias)
+    with pytest.raises(ValueError, match="not fitted"):
+        model.sample(1, seed=1)
+
+
 def test_more_tracks_asked_for_than_the_multiplicity_gives(model):
     with pytest.raises(ValueError, match="min_tracks = 500 is above the mean"):
         model.set_params(min_tracks=500).sample(3, seed=1)
