@@ -61,7 +61,7 @@ def benchmark_mixture(
     figures["fit_one"] = one_fit(matrix, largest=largest, repeats=repeats, seed=seed)
     progress("sampling")
     turns = SAMPLING_TURNS * repeats
-    figures["sampling"] = sampling_speed(model, 50 * n_events, repeats=turns, seed=seed)
+    figures["sampling"] = sampling_speed(model, 200 * n_events, repeats=turns, seed=seed)
     progress("how the cost grows")
     figures["curves"] = cost_of_size(points, offsets, repeats=repeats, seed=seed)
     return figures

@@ -14,6 +14,8 @@ __all__ = ["sample_many"]
 
 #: Points whose random numbers a thread holds at once: few enough for a processor's cache.
 CHUNK = 16384
+#: Components that are faster counted one by one than bisected.
+FEW = 64
 
 
 def sample_many(
@@ -210,23 +212,34 @@ def cumulate(weights, offsets):
 def choose(chosen, begin, uniform, mixtures, starts):
     """Component of every point: the first whose edge exceeds its uniform number.
 
-    All points of a mixture take a step of the bisection together: one point's steps would wait for
-    each other, and for branches that no processor can foretell.
+    All points of a mixture take a step together, by vector instructions: one point's steps would
+    wait for each other, and for branches that no processor can foretell.
     """
     end = begin + len(uniform)
     mixture = np.searchsorted(starts, begin, side="right") - 1
     while mixture < len(starts) - 1 and starts[mixture] < end:
-        low, high = max(starts[mixture], begin) - begin, min(starts[mixture + 1], end) - begin
-        first = mixtures.offsets[mixture]
-        left = mixtures.offsets[mixture + 1] - first
-        for i in range(low, high):
-            chosen[i] = first
-        while left > 1:
-            half = left // 2
-            for i in range(low, high):
-                chosen[i] += half * (mixtures.edges[chosen[i] + half - 1] <= uniform[i])
-            left -= half
+        part = slice(max(starts[mixture], begin) - begin, min(starts[mixture + 1], end) - begin)
+        first, last = mixtures.offsets[mixture], mixtures.offsets[mixture + 1]
+        own, numbers, edges = chosen[part], uniform[part], mixtures.edges[first:last]
+        own[:] = first
+        if last - first <= FEW:
+            for edge in edges[:-1]:
+                for i in range(len(own)):
+                    own[i] += edge <= numbers[i]
+        else:
+            bisect(own, numbers, edges, first)
         mixture += 1
+
+
+@njit(nogil=True, cache=True)
+def bisect(chosen, uniform, edges, first):
+    """Add the number of edges that do not exceed a uniform number, but the last, to ``first``."""
+    left = len(edges)
+    while left > 1:
+        half = left // 2
+        for i in range(len(chosen)):
+            chosen[i] += half * (edges[chosen[i] - first + half - 1] <= uniform[i])
+        left -= half
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})

@@ -105,6 +105,22 @@ def test_components_without_weight_are_never_drawn():
     assert set(draw[1]) == {3}
 
 
+@pytest.mark.parametrize("k", [2, sampling.FEW, sampling.FEW + 1, 1000])
+def test_few_components_and_many_are_chosen_alike(k):
+    rng = np.random.default_rng(k)
+    weights = rng.random(3 * k) * rng.integers(0, 2, 3 * k)
+    weights[k - 1 :: k] = 0.5
+    offsets, counts = np.arange(0, 3 * k + 1, k), [400, 0, 700]
+    mixtures = sampling.prepare(weights, np.zeros((3 * k, 1)), np.zeros((3 * k, 1, 1)), offsets)
+    uniform, chosen = rng.random(1100), np.empty(1100, dtype=np.int64)
+    uniform[:k] = mixtures.edges[:k][: len(uniform)] - 2**-53
+    sampling.choose(chosen, 0, uniform, mixtures, np.array([0, 400, 400, 1100]))
+    owner = np.repeat(np.arange(3), counts)
+    for own, u, found in zip(owner, uniform, chosen, strict=True):
+        edges = mixtures.edges[own * k : own * k + k]
+        assert found == own * k + np.searchsorted(edges, u, side="right")
+
+
 @pytest.mark.parametrize("value", [0.0, 0.25, np.nextafter(0.25, 0), 0.5, np.nextafter(1.0, 0)])
 def test_the_component_is_the_first_whose_edge_exceeds_the_number(value):
     weights, offsets = np.array([0.0, 0.25, 0.25, 0.0, 0.5, 0.0]), np.array([0, 6])
