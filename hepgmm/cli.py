@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,6 +193,7 @@ def _overlay(options):
 def _fill_validate(command):
     command.add_argument("real", type=Path, help="parquet file of real events")
     command.add_argument("synthetic", type=Path, help="parquet file of synthetic events")
+    command.add_argument("--training", type=Path, help="the events that the generator learnt from")
     add_output(command, ".json", "also write JSON", required=False)
     add_seed(command)
 
@@ -202,8 +204,9 @@ def _validate(options):
 
     paths = options.real, options.synthetic
     events = [load_tracks(path) for path in paths]
+    training = load_tracks(options.training) if options.training else None
     with _naming(*paths):
-        figures = compare(*events, seed=options.seed)
+        figures = compare(*events, training=training, seed=options.seed)
     _show(figures, options.output)
 
 
@@ -316,30 +319,42 @@ def _fill_benchmark(command):
     command.add_argument("-n", "--events", type=count, default=1000, help="min-bias events (1000)")
     command.add_argument("--largest", type=count, default=100, help="largest K of a scan (100)")
     command.add_argument("--repeats", type=count, default=5, help="turns of each part (5)")
+    parts = ["fit_many", "fit_one", "sampling", "curves"]
+    command.add_argument("--only", choices=parts, help="measure this again; OUTPUT keeps the rest")
     add_output(command, ".json", "also write JSON, and a figure beside it", required=False)
     add_seed(command)
 
 
 def _benchmark(options):
     from hepgmm import plots
-    from hepgmm.benchmark import benchmark_mixture
+    from hepgmm.benchmark import PARTS, benchmark_mixture
+    from hepgmm.report import format_measurement
 
     figures = benchmark_mixture(
         options.events,
+        parts=[options.only] if options.only else PARTS,
         largest=options.largest,
         repeats=options.repeats,
         seed=options.seed,
         progress=lambda part: print(f"measuring: {part}", file=sys.stderr),
     )
-    many, one, sampling = (figures[part] for part in ("fit_many", "fit_one", "sampling"))
-    faster = {f"fit_many, {way}": factor for way, factor in many["faster"].items()}
-    faster |= {f"fit_one, {way}": factor for way, factor in one["faster"].items()}
-    _show(
-        {f"{name}: times faster": factor for name, factor in faster.items()}
-        | {f"{name} [events/s]": rate for name, rate in sampling["per_second"].items()}
-        | {"sampling / its random numbers": sampling["over_random_numbers"]}
-    )
+    table = {
+        f"{part}, {way}: times faster": factor
+        for part in ("fit_many", "fit_one")
+        for way, factor in figures.get(part, {"faster": {}})["faster"].items()
+    }
+    if "sampling" in figures:
+        sampling = figures["sampling"]
+        table |= {f"{name} [events/s]": rate for name, rate in sampling["per_second"].items()}
+        table["sampling / its random numbers"] = sampling["over_random_numbers"]
+    for name, factor in table.items():
+        print(f"{name}  {format_measurement(factor)}")
     if options.output:
+        if options.only:
+            kept = json.loads(options.output.read_text())
+            if any(kept.get(name) != figures[name] for name in ("seed", "versions", "machine")):
+                raise ValueError(f"{options.output}: measured elsewhere; measure all parts again")
+            figures = kept | figures
         write_json(options.output, figures)
         plots.use_style()
         figure = plots.cost_panels(figures["curves"])

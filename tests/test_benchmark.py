@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hepgmm import plots
-from hepgmm.benchmark import benchmark_mixture, timing
+from hepgmm.benchmark import PARTS, benchmark_mixture, timing
 from hepgmm.benchmark.fits import FLOOR, lowest_bics, reference_fits
+from hepgmm.cli import main
 from hepgmm.mixture import GaussianMixture
 from hepgmm.mixture.arguments import MAX_ITERATIONS, TOLERANCE
 
@@ -19,6 +20,21 @@ def figures():
     figures = benchmark_mixture(12, largest=3, repeats=2, seed=1, progress=lines.append)
     assert lines[0] == "collisions" and len(lines) == 5
     return figures
+
+
+def test_one_part_is_measured_again_and_the_rest_kept(tmp_path, figures, capsys):
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(figures))
+    command = f"benchmark mixture -n 12 --repeats 2 --seed 1 --only curves -o {path}".split()
+    assert main(command) == 0
+    again = json.loads(path.read_text())
+    assert set(again) == set(figures) == {"seed", "repeats", "versions", "machine", *PARTS}
+    assert again["curves"] != figures["curves"]
+    assert again["fit_one"] == figures["fit_one"]
+    assert path.with_suffix(".svg").exists()
+    path.write_text(json.dumps(figures | {"machine": {"cores": 0}}))
+    assert main(command) == 2
+    assert "figures.json: measured elsewhere" in capsys.readouterr().err
 
 
 def leaves(entry):

@@ -156,7 +156,9 @@ def test_validate_shows_and_writes_the_floors(tracks, capsys, monkeypatch):
         "auc_events": {"value": 0.8123, "error": 0.0041, "floor": 0.50194},
         "w1_tracks": {"value": 0.05, "error": 0.01, "floor": 0.02},
     }
-    monkeypatch.setattr(hepgmm.validate, "compare", lambda real, synthetic, *, seed: figures)
+    monkeypatch.setattr(
+        hepgmm.validate, "compare", lambda real, synthetic, *, training, seed: figures
+    )
     out = tracks / "figures.json"
     assert main(f"validate {tracks}/signal.parquet {tracks}/signal.parquet -o {out}".split()) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -12,7 +12,15 @@ from hepgmm.merit import environment
 from hepgmm.pileup.drawing import track_features
 from hepgmm.pileup.hierarchical import HierarchicalGMM
 
-__all__ = ["benchmark_mixture"]
+__all__ = ["PARTS", "benchmark_mixture"]
+
+#: What is measured, in this order.
+PARTS = {
+    "fit_many": "many small mixtures",
+    "fit_one": "one large mixture",
+    "sampling": "sampling",
+    "curves": "how the cost grows",
+}
 
 #: About a fourth of the min-bias events have fewer tracks than the fits take.
 SPARE = 1.5
@@ -21,7 +29,13 @@ SAMPLING_TURNS = 3
 
 
 def benchmark_mixture(
-    n_events: int = 1000, *, largest: int = 100, repeats: int = 5, seed: int = 1, progress=print
+    n_events: int = 1000,
+    *,
+    parts=tuple(PARTS),
+    largest: int = 100,
+    repeats: int = 5,
+    seed: int = 1,
+    progress=print,
 ) -> dict:
     """Measure the fits and the sampling beside what they replace.
 
@@ -29,6 +43,8 @@ def benchmark_mixture(
     ----------
     n_events
         Min-bias events of three tracks or more; fewer if Pythia makes fewer.
+    parts
+        Which of :data:`PARTS`.
     largest
         Largest K of the scan over the components of all events.
     repeats
@@ -41,10 +57,9 @@ def benchmark_mixture(
     Returns
     -------
     dict
-        ``fit_many``, ``fit_one``, ``sampling`` and ``curves``: what
-        :func:`~hepgmm.benchmark.fits.many_fits`, :func:`~hepgmm.benchmark.fits.one_fit`,
-        :func:`~hepgmm.benchmark.sampling.sampling_speed` and
-        :func:`~hepgmm.benchmark.fits.cost_of_size` measured, with the versions and the machine.
+        For each part what :func:`~hepgmm.benchmark.fits.many_fits`,
+        :func:`~hepgmm.benchmark.fits.one_fit`, :func:`~hepgmm.benchmark.sampling.sampling_speed`
+        and :func:`~hepgmm.benchmark.fits.cost_of_size` measured, with the versions and the machine.
     """
     progress("collisions")
     events = generate("minbias", int(SPARE * n_events) + 50, seed=seed, progress=False)
@@ -52,16 +67,25 @@ def benchmark_mixture(
     offsets = offsets[: n_events + 1]
     events = events[: np.flatnonzero(ak.num(events) >= 3)[len(offsets) - 2] + 1]
     points = np.ascontiguousarray(points[: offsets[-1]])
+    common = {"repeats": repeats, "seed": seed}
+    model = HierarchicalGMM(max_components=largest, seed=seed)
+    if {"fit_one", "sampling"} & set(parts):
+        model.fit(events)
+    measure = {
+        "fit_many": lambda: many_fits(points, offsets, **common),
+        "fit_one": lambda: one_fit(
+            (model.component_parameters_ - model.component_shift_) / model.component_scale_,
+            largest=largest,
+            **common,
+        ),
+        "sampling": lambda: sampling_speed(
+            model, 200 * n_events, repeats=SAMPLING_TURNS * repeats, seed=seed
+        ),
+        "curves": lambda: cost_of_size(points, offsets, **common),
+    }
     figures = {"seed": seed, "repeats": repeats, **environment()}
-    progress("many small mixtures")
-    figures["fit_many"] = many_fits(points, offsets, repeats=repeats, seed=seed)
-    progress("one large mixture")
-    model = HierarchicalGMM(max_components=largest, seed=seed).fit(events)
-    matrix = (model.component_parameters_ - model.component_shift_) / model.component_scale_
-    figures["fit_one"] = one_fit(matrix, largest=largest, repeats=repeats, seed=seed)
-    progress("sampling")
-    turns = SAMPLING_TURNS * repeats
-    figures["sampling"] = sampling_speed(model, 200 * n_events, repeats=turns, seed=seed)
-    progress("how the cost grows")
-    figures["curves"] = cost_of_size(points, offsets, repeats=repeats, seed=seed)
+    for part, name in PARTS.items():
+        if part in parts:
+            progress(name)
+            figures[part] = measure[part]()
     return figures

@@ -5,11 +5,9 @@ from scipy.stats import norm, wasserstein_distance
 
 from hepgmm.tracks import FEATURES, make_events
 from hepgmm.validate import EVENT_FEATURES, TRACK_FEATURES, compare, event_features
-from hepgmm.validate.compare import (
-    track_features,
-    weighted_two_sample_auc,
-    weighted_wasserstein,
-)
+from hepgmm.validate.distances import weighted_wasserstein
+from hepgmm.validate.features import track_features
+from hepgmm.validate.two_sample import weighted_two_sample_auc
 
 
 def events(n_events, *, seed, eta_shift=0.0, mean_tracks=6):
@@ -41,6 +39,8 @@ def test_equal_samples_are_not_told_apart(same):
         assert abs(same[name]["value"] - 0.5) < 4 * same[name]["error"]
         assert abs(same[name]["floor"] - 0.5) < 6 * same[name]["error"]
         assert same[name]["error"] < 0.03
+    for name in ("fpd", "kpd"):
+        assert abs(same[name]["value"] - same[name]["floor"]) < 5 * same[name]["error"]
     for name in (f"w1_track_{feature}" for feature in TRACK_FEATURES):
         assert same[name]["value"] < same[name]["floor"] + 4 * same[name]["error"]
 
@@ -50,6 +50,9 @@ def test_shifted_tracks_are_told_apart_as_well_as_they_can_be(shifted):
     figure = shifted["auc_tracks"]
     assert best - 0.03 < figure["value"] < best + 4 * figure["error"]
     assert shifted["auc_events"]["value"] > 0.9
+    for name in ("fpd", "kpd"):
+        assert shifted[name]["value"] > 5 * shifted[name]["error"]
+        assert shifted[name]["value"] > 5 * abs(shifted[name]["floor"])
 
 
 def test_distance_of_a_shift_is_the_shift(shifted):
@@ -70,8 +73,9 @@ def test_floors_of_distances_belong_to_the_sizes_of_the_samples():
 
 
 def test_every_figure_has_value_error_and_floor(same):
-    assert list(same)[:4] == ["auc_events", "auc_tracks", "w1_events", "w1_tracks"]
-    assert len(same) == 4 + len(EVENT_FEATURES) + len(TRACK_FEATURES)
+    names = ["auc_events", "auc_tracks", "fpd", "kpd", "w1_events", "w1_tracks"]
+    assert list(same)[:6] == names
+    assert len(same) == 6 + len(EVENT_FEATURES) + len(TRACK_FEATURES)
     for figure in same.values():
         assert list(figure) == ["value", "error", "floor"]
         assert all(np.isfinite(list(figure.values())))
@@ -85,8 +89,19 @@ def test_copies_have_no_distance_and_same_seeds_same_figures():
     real = events(100, seed=7)
     figures = compare(real, real, seed=8, n_bootstrap=5)
     for name, figure in figures.items():
-        assert not name.startswith("w1") or figure["value"] < 1e-12
+        assert not name.startswith(("w1", "fpd")) or figure["value"] < 1e-12
     assert compare(real, real, seed=8, n_bootstrap=5) == figures
+
+
+def test_copies_of_training_events_are_found():
+    training, real, fresh = (events(150, seed=seed) for seed in (1, 2, 3))
+    figures = [
+        compare(real, other, training=training, seed=4, n_bootstrap=5)["nearest"]
+        for other in (training, fresh)
+    ]
+    assert figures[0]["value"] == 0
+    assert figures[1]["value"] == pytest.approx(1, abs=0.15)
+    assert figures[1]["floor"] == pytest.approx(1, abs=0.15)
 
 
 def test_wasserstein_distance_is_scipys():
