@@ -46,7 +46,7 @@ def _pieces(total):
     return [min(CHUNK, total - begin) for begin in range(0, total, CHUNK)]
 
 
-def sampling_speed(model, n_events: int = 200_000, *, repeats: int = 5, seed: int = 1) -> dict:
+def sampling_speed(model, n_events: int = 50_000, *, repeats: int = 5, seed: int = 1) -> dict:
     """Rates of a fitted generator and of its random numbers, in turns, and of Pythia.
 
     Parameters

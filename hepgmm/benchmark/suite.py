@@ -79,7 +79,7 @@ def benchmark_mixture(
             **common,
         ),
         "sampling": lambda: sampling_speed(
-            model, 200 * n_events, repeats=SAMPLING_TURNS * repeats, seed=seed
+            model, 50 * n_events, repeats=SAMPLING_TURNS * repeats, seed=seed
         ),
         "curves": lambda: cost_of_size(points, offsets, **common),
     }
