@@ -326,6 +326,8 @@ def _fill_benchmark(command):
 
 
 def _benchmark(options):
+    from matplotlib import pyplot
+
     from hepgmm import plots
     from hepgmm.benchmark import PARTS, benchmark_mixture
     from hepgmm.report import format_measurement
@@ -360,6 +362,7 @@ def _benchmark(options):
         figure = plots.cost_panels(figures["curves"])
         with atomic_write(options.output.with_suffix(".svg")) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
 
 
 _COMMANDS = {
