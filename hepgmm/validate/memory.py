@@ -21,7 +21,7 @@ def nearest_ratio(training, real, synthetic, *, seed, n_bootstrap: int = 50) -> 
     Parameters
     ----------
     training, real, synthetic : array, shape (n, d)
-        Features of events, as :func:`hepgmm.validate.event_features` gives them.
+        Features of events, as ``hepgmm.validate.event_features`` gives them.
     seed
         Anything that ``numpy.random.default_rng`` takes.
     n_bootstrap
