@@ -71,7 +71,14 @@ _TRAINING = tuple(
     f"training.{key}" for key in ("batch_size", "learning_rate", "schedule", "features")
 )
 _COLLIDE = ("collide", "events")
-_MIXTURE = ("mixture", "pileup/hierarchical", "pileup/drawing", "pileup/reports", "events")
+_MIXTURE = (
+    "mixture",
+    "pileup/generator",
+    "pileup/hierarchical",
+    "pileup/drawing",
+    "pileup/reports",
+    "events",
+)
 _NETWORK = ("classify/features", "classify/models", "classify/training")
 
 STAGES: dict[str, Stage] = {

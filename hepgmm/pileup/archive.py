@@ -20,25 +20,6 @@ PARTS = {
     GaussianMixture: ("weights", "means", "covariances", "converged"),
     MixtureFits: MixtureFits._fields,
 }
-#: Attributes without which a generator of this name is not a fitted one.
-FITTED = {
-    "HierarchicalGMM": (
-        "range_",
-        "feature_shift_",
-        "feature_scale_",
-        "event_mixtures_",
-        "component_parameters_",
-        "n_components_counts_",
-        "component_shift_",
-        "component_scale_",
-        "high_level_",
-        "high_level_bic_",
-        "high_level_candidates_",
-        "multiplicities_",
-        "multiplicity_",
-        "report_",
-    )
-}
 
 
 def save_model(path, model) -> None:
@@ -90,7 +71,7 @@ def load_model(path, kind):
     path
         File to read.
     kind
-        The class of the generator.
+        The class of the generator, with the names of its fitted attributes as ``FITTED``.
 
     Returns
     -------
@@ -143,7 +124,7 @@ def load_model(path, kind):
         vars(model).update(fitted | about["attributes"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the {found} in it is damaged ({error})") from error
-    missing = [name for name in FITTED.get(found, ()) if not hasattr(model, name)]
+    missing = [name for name in kind.FITTED if not hasattr(model, name)]
     if missing:
         raise ValueError(f"{path}: the {found} in it has no {', '.join(missing)}; save it again")
     return model

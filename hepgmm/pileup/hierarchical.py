@@ -6,15 +6,14 @@ from numbers import Integral
 
 import awkward as ak
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from hepgmm.mixture.arguments import check_candidates
 from hepgmm.mixture.components import pack
 from hepgmm.mixture.large import fit_one
 from hepgmm.mixture.many import fit_many
 from hepgmm.mixture.sampling import check_draw
-from hepgmm.pileup.archive import load_model, save_model
 from hepgmm.pileup.drawing import Components, track_features
+from hepgmm.pileup.generator import Generator
 from hepgmm.pileup.reports import describe_fits
 from hepgmm.pileup.synthesis import Synthesis
 from hepgmm.tracks import check_events, make_events
@@ -27,7 +26,7 @@ FLOORS = {"covariance_floor": 4, "high_level_floor": 15, "multiplicity_floor": 1
 MIN_EVENTS = 10
 
 
-class HierarchicalGMM(BaseEstimator):
+class HierarchicalGMM(Generator):
     """Pileup events as a Gaussian mixture over the components of Gaussian mixtures.
 
     Lower level: the tracks of every event with at least ``min_tracks`` of them, in
@@ -125,6 +124,23 @@ class HierarchicalGMM(BaseEstimator):
     >>> len(model.sample(7, seed=2))
     7
     """
+
+    FITTED = (
+        "range_",
+        "feature_shift_",
+        "feature_scale_",
+        "event_mixtures_",
+        "component_parameters_",
+        "n_components_counts_",
+        "component_shift_",
+        "component_scale_",
+        "high_level_",
+        "high_level_bic_",
+        "high_level_candidates_",
+        "multiplicities_",
+        "multiplicity_",
+        "report_",
+    )
 
     def __init__(
         self,
@@ -315,33 +331,11 @@ class HierarchicalGMM(BaseEstimator):
             fits.offsets,
         )
 
-    def save(self, path) -> None:
-        """Write the fitted model to an npz file, whole or not at all."""
-        self._check_fitted()
-        save_model(path, self)
-
-    @classmethod
-    def load(cls, path) -> HierarchicalGMM:
-        """Read a model that :meth:`save` wrote; it samples exactly as the saved one.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is truncated or isn't such a model.
-        """
-        return load_model(path, cls)
-
     def _synthesis(self, n_events, seed, workers=1):
         self._check_fitted()
         self._check_parameters()
         check_draw(n_events=n_events, workers=workers)
         return Synthesis(self, n_events, seed, workers=workers)
-
-    def _check_fitted(self):
-        if not hasattr(self, "high_level_"):
-            raise ValueError("this HierarchicalGMM is not fitted: call fit(events) or load a file")
 
     def _check_parameters(self):
         low, high = self.pt_limits

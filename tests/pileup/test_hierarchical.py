@@ -10,7 +10,6 @@ from scipy.stats import kstest
 
 from hepgmm.mixture.components import pack
 from hepgmm.mixture.gmm import GaussianMixture
-from hepgmm.pileup.archive import FITTED
 from hepgmm.pileup.hierarchical import HierarchicalGMM
 from hepgmm.tracks import make_events
 
@@ -278,7 +277,7 @@ def test_a_model_without_a_fitted_attribute_is_refused(model, tmp_path, name):
 
 def test_what_a_file_must_hold_is_what_a_fit_makes(model):
     fitted = {name for name in vars(model) if name.endswith("_")}
-    assert set(FITTED["HierarchicalGMM"]) == fitted - {"sample_report_"}
+    assert set(HierarchicalGMM.FITTED) == fitted - {"sample_report_"}
 
 
 def test_bad_events_are_named(toy_minbias):
