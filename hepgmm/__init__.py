@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Analysis": "hepgmm.analysis",
     "HierarchicalGMM": "hepgmm.pileup.hierarchical",
+    "SharedGMM": "hepgmm.pileup.shared",
     "generate": "hepgmm.collide.pythia",
     "load_preset": "hepgmm.presets",
     "load_tracks": "hepgmm.tracks",
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hepgmm.collide.pythia import generate as generate
     from hepgmm.pileup.hierarchical import HierarchicalGMM as HierarchicalGMM
     from hepgmm.pileup.overlay import overlay as overlay
+    from hepgmm.pileup.shared import SharedGMM as SharedGMM
     from hepgmm.presets import load_preset as load_preset
     from hepgmm.tracks import load_tracks as load_tracks
     from hepgmm.tracks import save_tracks as save_tracks

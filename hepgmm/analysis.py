@@ -232,6 +232,16 @@ class Analysis:
         cured = HierarchicalGMM.load(self.path(stage))
         return cured.set_params(clip_eigenvalues=options["clip_eigenvalues"])
 
+    def shared(self):
+        """The fitted :class:`~hepgmm.SharedGMM`."""
+        from hepgmm.pileup.shared import SharedGMM
+
+        def make(path):
+            model = SharedGMM(workers=self.workers, seed=self._seed("shared"))
+            model.fit(self.minbias(), progress=self.progress).save(path)
+
+        return self._get("shared", make, SharedGMM.load)
+
     def synthetic(self, cure: str | None = None):
         """Events drawn from :meth:`hgmm`, ``mixture.synthetic_events`` of them."""
         from hepgmm.tracks import load_tracks, save_tracks
@@ -268,7 +278,8 @@ class Analysis:
             masses = self.parameters["data"]["llp_masses"]
             hard = {0.0: self.qcd(), **{mass: self.llp(mass) for mass in masses}}
             choice = self.parameters["overlay"]["pileup"]
-            pileup = self.minbias_pool() if choice == "real" else self.hgmm(choice[5:] or None)
+            sources = {"real": self.minbias_pool, "shared": self.shared}
+            pileup = sources[choice]() if choice in sources else self.hgmm(choice[5:] or None)
             samples = make_samples(
                 hard,
                 pileup,

@@ -14,7 +14,7 @@ from hepgmm.io_utils import atomic_write, write_json
 __all__ = ["main"]
 
 _UNITS = "pT in GeV, phi in rad, d0 and dz in mm; masses in GeV, lengths in mm."
-_RESUMABLE = ("generate", "train", "run", "book")
+_RESUMABLE = ("generate", "train", "fidelity", "run", "book")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,6 +122,7 @@ def _generate(options):
 
 def _fill_fit(command):
     command.add_argument("events", type=Path, help="parquet file of min-bias tracks")
+    command.add_argument("--generator", default="hgmm", help="hgmm (default), shared, flow, …")
     command.add_argument("--max-components", type=count, default=100, help="of the high level")
     command.add_argument("--scale-features", action="store_true", help="part of the second cure")
     command.add_argument("--workers", type=count, default=1, help="threads; no effect on the fit")
@@ -130,14 +131,12 @@ def _fill_fit(command):
 
 
 def _fit(options):
-    from hepgmm import HierarchicalGMM, load_tracks
+    from hepgmm import load_tracks
+    from hepgmm.pileup import make_generator
 
-    model = HierarchicalGMM(
-        max_components=options.max_components,
-        scale_features=options.scale_features,
-        workers=options.workers,
-        seed=options.seed,
-    )
+    model = make_generator(options.generator)
+    chosen = {"max_components", "scale_features", "workers", "seed"} & set(model.get_params())
+    model.set_params(**{name: getattr(options, name) for name in chosen})
     events = load_tracks(options.events)
     with _naming(options.events):
         model.fit(events, progress=True)
@@ -154,13 +153,16 @@ def _fill_sample(command):
 
 
 def _sample(options):
-    from hepgmm import HierarchicalGMM, save_tracks
+    from hepgmm import save_tracks
+    from hepgmm.pileup import load_generator
 
-    model = HierarchicalGMM.load(options.model)
+    model = load_generator(options.model)
     if options.clip is not None:
+        if "clip_eigenvalues" not in model.get_params():
+            raise ValueError(f"--clip: a {type(model).__name__} has no eigenvalues to clip")
         model.set_params(clip_eigenvalues=options.clip)
     save_tracks(options.output, model.sample(options.events, seed=options.seed))
-    _show(model.sample_report_)
+    _show(getattr(model, "sample_report_", {"events": options.events}))
 
 
 def _fill_overlay(command):
@@ -176,9 +178,10 @@ def _fill_overlay(command):
 
 
 def _overlay(options):
-    from hepgmm import HierarchicalGMM, load_tracks, overlay, save_tracks
+    from hepgmm import load_tracks, overlay, save_tracks
+    from hepgmm.pileup import load_generator
 
-    load = HierarchicalGMM.load if options.pileup.suffix == ".npz" else load_tracks
+    load = load_generator if options.pileup.suffix == ".npz" else load_tracks
     mixed = overlay(
         load_tracks(options.hard),
         load(options.pileup),
@@ -365,6 +368,43 @@ def _benchmark(options):
         pyplot.close(figure)
 
 
+def _fill_fidelity(command):
+    parts = ["generators", "transfer", "sizes"]
+    command.add_argument("--training", type=count, default=1000, help="collisions to learn (1000)")
+    command.add_argument("--test", type=count, default=12_000, help="collisions to test (12000)")
+    command.add_argument("--hard", type=count, default=8000, help="hard events (8000)")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="these generators")
+    command.add_argument("--parts", nargs="+", choices=parts, default=parts, help="these parts")
+    command.add_argument("--repeats", type=count, default=4, help="trainings of a classifier (4)")
+    command.add_argument("--workers", type=count, default=1, help="no effect on the figures")
+    command.add_argument("--quick", action="store_true", help="without the transformer")
+    add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+    add_seed(command)
+
+
+def _fidelity(options):
+    from hepgmm.fidelity import fidelity_table, measure_fidelity
+    from hepgmm.pileup.generators import GENERATORS
+
+    unknown = set(options.only or ()) - set(GENERATORS)
+    if unknown:
+        raise ValueError(f"--only: no {', '.join(unknown)}; there are {', '.join(GENERATORS)}")
+    figures = measure_fidelity(
+        options.output,
+        n_training=options.training,
+        n_test=options.test,
+        n_hard=options.hard,
+        names=options.only or tuple(GENERATORS),
+        parts=options.parts,
+        repeats=options.repeats,
+        seed=options.seed,
+        workers=options.workers,
+        transformer=not options.quick,
+        progress=lambda step: print(step, file=sys.stderr, flush=True),
+    )
+    print(fidelity_table(figures).to_string())
+
+
 _COMMANDS = {
     "generate": (
         _generate,
@@ -374,13 +414,13 @@ _COMMANDS = {
     ),
     "fit": (
         _fit,
-        "Fit a hierarchical Gaussian mixture to min-bias events.",
+        "Fit a generator of pileup to min-bias events.",
         "minbias.parquet -o hgmm.npz",
         _fill_fit,
     ),
     "sample": (
         _sample,
-        "Draw synthetic pileup events from a fitted mixture.",
+        "Draw synthetic pileup events from a fitted generator.",
         "hgmm.npz -n 10000 -o synthetic.parquet",
         _fill_sample,
     ),
@@ -407,6 +447,12 @@ _COMMANDS = {
         "Compare synthetic with real events: distances and two-sample AUCs, with errors.",
         "real.parquet synthetic.parquet",
         _fill_validate,
+    ),
+    "fidelity": (
+        _fidelity,
+        "Measure every generator of pileup beside real events; resumes after an interruption.",
+        "--only shared hgmm -o fidelity.json",
+        _fill_fidelity,
     ),
     "run": (
         _run,

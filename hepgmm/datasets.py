@@ -15,7 +15,14 @@ from hepgmm.io_utils import atomic_write
 from hepgmm.pileup.overlay import CHUNK, overlay, split_events
 from hepgmm.tracks import accept, load_tracks, select
 
-__all__ = ["SPLITS", "label_events", "load_samples", "make_samples", "save_samples"]
+__all__ = [
+    "SPLITS",
+    "label_events",
+    "load_samples",
+    "make_samples",
+    "overlay_sample",
+    "save_samples",
+]
 
 SPLITS = ("train", "validation", "test")
 _FIELDS = ("X", "mask", "y", "mass")
@@ -71,30 +78,69 @@ def make_samples(
         pools = [accept(pileup[part], **cuts) for part in parts]
     samples = {}
     for name, member, pool, split_seed in zip(SPLITS, members, pools, seeds, strict=True):
-        n_chunks = -(-len(member) // CHUNK)
-        chunks = zip(np.array_split(member, n_chunks), split_seed.spawn(n_chunks), strict=True)
-        parts = []
-        for chunk, chunk_seed in tqdm(
-            chunks,
-            total=n_chunks,
-            desc=f"overlay, {name}",
-            unit=f"{CHUNK} events",
-            disable=not progress,
-        ):
-            mixed = overlay(
-                events[chunk],
-                pool,
-                mu=options["mu"],
-                seed=chunk_seed,
-                sigma_z=options["sigma_z"],
-                dz_reference=options["dz_reference"],
-            )
-            X, mask, kept = select(
-                mixed, **cuts, max_tracks=options["max_tracks"], return_index=True
-            )
-            parts.append((X, mask, (mass[chunk] > 0)[kept], mass[chunk][kept]))
-        samples[name] = Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        samples[name] = overlay_sample(
+            events[member],
+            mass[member],
+            pool,
+            options=options,
+            seed=split_seed,
+            description=f"overlay, {name}",
+            progress=progress,
+        )
     return samples
+
+
+def overlay_sample(
+    hard: ak.Array,
+    mass,
+    pileup,
+    *,
+    options: Mapping,
+    seed: np.random.SeedSequence,
+    description: str = "overlay",
+    progress: bool = False,
+) -> Sample:
+    """Put pileup on each hard event and select tracks; events without accepted tracks are left out.
+
+    Parameters
+    ----------
+    hard
+        Hard events.
+    mass
+        Neutralino mass [GeV] of each, 0 for background, shape (n,).
+    pileup
+        A fitted generator, or an awkward array of real pileup events.
+    options
+        The ``overlay`` group of a preset.
+    seed
+        Decides the pileup and the vertices.
+    description
+        What the progress bar is called.
+    progress
+        Whether to show it.
+
+    Returns
+    -------
+    Sample
+    """
+    cuts = {"pt_min": options["pt_min"], "abs_eta_max": options["abs_eta_max"]}
+    n_chunks = -(-len(hard) // CHUNK)
+    chunks = zip(np.array_split(np.arange(len(hard)), n_chunks), seed.spawn(n_chunks), strict=True)
+    parts = []
+    for chunk, chunk_seed in tqdm(
+        chunks, total=n_chunks, desc=description, unit=f"{CHUNK} events", disable=not progress
+    ):
+        mixed = overlay(
+            hard[chunk],
+            pileup,
+            mu=options["mu"],
+            seed=chunk_seed,
+            sigma_z=options["sigma_z"],
+            dz_reference=options["dz_reference"],
+        )
+        X, mask, kept = select(mixed, **cuts, max_tracks=options["max_tracks"], return_index=True)
+        parts.append((X, mask, (mass[chunk] > 0)[kept], mass[chunk][kept]))
+    return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def label_events(background: Path, signal: Path) -> Sample:

@@ -129,7 +129,7 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "pileup": Rule(
             "where pileup events come from",
             str,
-            choices=("hgmm", "hgmm_clipped", "hgmm_scaled", "real"),
+            choices=("hgmm", "hgmm_clipped", "hgmm_scaled", "shared", "real"),
         ),
         "dz_reference": Rule(
             "point that dz is relative to", str, choices=("origin", "hard", "reconstructed")

@@ -75,8 +75,20 @@ _MIXTURE = (
     "mixture",
     "pileup/generator",
     "pileup/hierarchical",
+    "pileup/hierarchical_parameters",
+    "pileup/training",
+    "pileup/synthesis",
     "pileup/drawing",
     "pileup/reports",
+    "events",
+)
+_SHARED = (
+    "mixture",
+    "pileup/generator",
+    "pileup/shared",
+    "pileup/training",
+    "pileup/templates",
+    "pileup/moving",
     "events",
 )
 _NETWORK = ("classify/features", "classify/models", "classify/training")
@@ -89,6 +101,7 @@ STAGES: dict[str, Stage] = {
     "llp": Stage(".parquet", keys=("data.n_llp_per_mass", "data.ctau"), code=_COLLIDE),
     "hgmm": Stage(".npz", keys=_FIT, needs=("minbias",), code=_MIXTURE),
     "hgmm-scaled": Stage(".npz", keys=_FIT, needs=("minbias",), code=_MIXTURE),
+    "shared": Stage(".npz", needs=("minbias",), code=_SHARED),
     "synthetic": Stage(".parquet", keys=("mixture.synthetic_events",), needs=("hgmm",)),
     "synthetic-clipped": Stage(
         ".parquet", keys=("mixture.synthetic_events", _CLIP), needs=("hgmm",)
@@ -110,6 +123,7 @@ STAGES: dict[str, Stage] = {
             "hgmm": ((), ("hgmm",)),
             "hgmm_clipped": ((_CLIP,), ("hgmm",)),
             "hgmm_scaled": ((_CLIP,), ("hgmm-scaled",)),
+            "shared": ((), ("shared",)),
             "real": ((), ("minbias-pool",)),
         },
     ),

@@ -17,7 +17,7 @@ ROWS = [
     {"datasets"},
     {"presets", "stages", "report"},
     {"plots", "widgets"},
-    {"merit", "analysis", "benchmark"},
+    {"merit", "analysis", "benchmark", "fidelity"},
     {"book", "arguments", "cli"},
 ]
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}

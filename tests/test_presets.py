@@ -68,7 +68,7 @@ def test_the_seed_argument_wins():
         ({"overlay": {"mu": "1e3"}}, "overlay.mu: '1e3'"),
         ({"overlay": {"mu": "nan"}}, "overlay.mu: 'nan'"),
         ({"overlay": {"mu": True}}, "overlay.mu: True"),
-        ({"overlay": {"pileup": "gan"}}, "allowed: hgmm, hgmm_clipped, hgmm_scaled, real"),
+        ({"overlay": {"pileup": "gan"}}, "allowed: hgmm, hgmm_clipped, hgmm_scaled, shared, real"),
         ({"overlay": 60}, "overlay must hold keys and values"),
         ({"data": {"n_minbias": 100.5}}, "data.n_minbias: 100.5"),
         ({"data": {"llp_masses": []}}, "data.llp_masses: []"),

@@ -4,16 +4,50 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["FORMS", "lower_triangles", "pack", "parameter_names", "unpack"]
+__all__ = ["FORMS", "log_entries", "lower_triangles", "pack", "parameter_names", "unpack"]
 
-#: How a covariance Σ = L Lᵀ is written as d (d + 1) / 2 numbers: name → what is done to the
-#: diagonal of L, and what undoes it. "cholesky" takes the entries of L as they are, which is the
-#: paper's way; "log-cholesky" takes log Lⱼⱼ on the diagonal, so that every vector of numbers is one
-#: covariance and each covariance one vector (Pinheiro, Bates, Stat. Comput. 6 (1996) 289).
+#: How a component with covariance Σ = L Lᵀ and weight w is written: name → whether the diagonal of
+#: L, and whether w, stands as its logarithm. "cholesky" takes all numbers as they are, which is the
+#: paper's way. With "log-cholesky" every vector of numbers is one covariance and each covariance
+#: one vector (Pinheiro, Bates, Stat. Comput. 6 (1996) 289); with "log" no weight is negative
+#: either: all numbers are free.
 FORMS = {
-    "cholesky": (np.positive, np.positive),
-    "log-cholesky": (np.log, np.exp),
+    "cholesky": (False, False),
+    "log-cholesky": (True, False),
+    "log": (True, True),
 }
+
+
+def log_entries(n_features: int, *, form: str = "cholesky"):
+    """Return which entries of a component vector are logarithms.
+
+    Parameters
+    ----------
+    n_features
+        d.
+    form
+        How the vectors are written, a key of ``FORMS``.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool ``(d + d (d + 1) / 2 + 1,)``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+
+    Examples
+    --------
+    >>> log_entries(2, form="log").tolist()
+    [False, False, True, False, True, True]
+    """
+    if form not in FORMS:
+        raise ValueError(f"form = {form!r}: choose one of {', '.join(FORMS)}")
+    rows, columns = np.tril_indices(n_features)
+    diagonal, weight = FORMS[form]
+    return np.concatenate([np.zeros(n_features, bool), (rows == columns) & diagonal, [weight]])
 
 
 def lower_triangles(vectors, n_features: int, *, form: str = "cholesky"):
@@ -41,9 +75,7 @@ def lower_triangles(vectors, n_features: int, *, form: str = "cholesky"):
     vectors = np.asarray(vectors, dtype=np.float64)
     rows, columns = np.tril_indices(n_features)
     triangles = np.zeros((len(vectors), n_features, n_features))
-    triangles[:, rows, columns] = vectors[:, n_features:-1]
-    diagonal = np.arange(n_features)
-    triangles[:, diagonal, diagonal] = _form(form)[1](triangles[:, diagonal, diagonal])
+    triangles[:, rows, columns] = _plain(vectors, n_features, form)[:, n_features:-1]
     return triangles
 
 
@@ -60,9 +92,9 @@ def pack(means, covariances, weights, *, form: str = "cholesky"):
     covariances
         ``(M, d, d)``, positive definite.
     weights
-        ``(M,)``.
+        ``(M,)``; above 0 if their logarithms are written.
     form
-        How the factor is written, a key of ``FORMS``.
+        How the components are written, a key of ``FORMS``.
 
     Returns
     -------
@@ -72,8 +104,8 @@ def pack(means, covariances, weights, *, form: str = "cholesky"):
     Raises
     ------
     ValueError
-        If there is no such form, shapes disagree, or a covariance isn't positive definite (its
-        component is named).
+        If there is no such form, shapes disagree, a covariance isn't positive definite or a weight
+        has no logarithm (its component is named).
 
     Examples
     --------
@@ -98,10 +130,16 @@ def pack(means, covariances, weights, *, form: str = "cholesky"):
             f"covariances: component {worst} is not positive definite "
             f"(smallest eigenvalue {smallest[worst]:.3g}); raise the covariance floor"
         ) from None
-    diagonal = np.arange(d)
-    factors[:, diagonal, diagonal] = _form(form)[0](factors[:, diagonal, diagonal])
+    logarithms = log_entries(d, form=form)
+    if logarithms[-1] and not (weights > 0).all():
+        worst = int(np.argmin(weights))
+        raise ValueError(
+            f"weights: component {worst} has {weights[worst]:.3g}, without a logarithm"
+        )
     rows, columns = np.tril_indices(d)
-    return np.column_stack([means, factors[:, rows, columns], weights])
+    vectors = np.column_stack([means, factors[:, rows, columns], weights])
+    vectors[:, logarithms] = np.log(vectors[:, logarithms])
+    return vectors
 
 
 def unpack(vectors, n_features: int | None = None, *, form: str = "cholesky"):
@@ -147,8 +185,9 @@ def unpack(vectors, n_features: int | None = None, *, form: str = "cholesky"):
         raise ValueError(
             f"vectors: shape {vectors.shape} is not (M, d + d(d+1)/2 + 1) for d = {d} features"
         )
-    factors = lower_triangles(vectors, d, form=form)
-    return vectors[:, :d], factors @ factors.transpose(0, 2, 1), vectors[:, -1]
+    plain = _plain(vectors, d, form)
+    factors = lower_triangles(plain, d)
+    return plain[:, :d], factors @ factors.transpose(0, 2, 1), plain[:, -1]
 
 
 def parameter_names(features, *, form: str = "cholesky") -> list[str]:
@@ -166,16 +205,15 @@ def parameter_names(features, *, form: str = "cholesky") -> list[str]:
     >>> parameter_names(["x", "y"])
     ['mean x', 'mean y', 'L x,x', 'L y,x', 'L y,y', 'weight']
     """
-    _form(form)
     rows, columns = np.tril_indices(len(features))
-    triangle = [
-        f"{'log ' if i == j and form == 'log-cholesky' else ''}L {features[i]},{features[j]}"
-        for i, j in zip(rows, columns, strict=True)
-    ]
-    return [f"mean {feature}" for feature in features] + triangle + ["weight"]
+    triangle = [f"L {features[i]},{features[j]}" for i, j in zip(rows, columns, strict=True)]
+    names = [f"mean {feature}" for feature in features] + triangle + ["weight"]
+    logarithms = log_entries(len(features), form=form)
+    return ["log " * log + name for log, name in zip(logarithms, names, strict=True)]
 
 
-def _form(name):
-    if name not in FORMS:
-        raise ValueError(f"form = {name!r}: choose one of {', '.join(FORMS)}")
-    return FORMS[name]
+def _plain(vectors, n_features, form):
+    """The vectors with their logarithms undone."""
+    logarithms, plain = log_entries(n_features, form=form), vectors.copy()
+    plain[:, logarithms] = np.exp(plain[:, logarithms])
+    return plain

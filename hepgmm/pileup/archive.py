@@ -63,20 +63,20 @@ def save_model(path, model) -> None:
         np.savez_compressed(temporary, about=json.dumps(about, default=_as_list), **arrays)
 
 
-def load_model(path, kind):
+def load_model(path, *kinds):
     """Read a generator that :func:`save_model` wrote.
 
     Parameters
     ----------
     path
         File to read.
-    kind
-        The class of the generator, with the names of its fitted attributes as ``FITTED``.
+    *kinds
+        The classes that it may be of, each with the names of its fitted attributes as ``FITTED``.
 
     Returns
     -------
     object
-        A ``kind`` with its parameters and fitted attributes.
+        Of one of ``kinds``, with its parameters and fitted attributes.
 
     Raises
     ------
@@ -95,6 +95,7 @@ def load_model(path, kind):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    allowed = " or ".join(kind.__name__ for kind in kinds)
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -111,9 +112,10 @@ def load_model(path, kind):
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise ValueError(f"{path}: not a whole {kind.__name__} file; save it again") from error
-    if found != kind.__name__:
-        raise ValueError(f"{path}: it holds a {found}, not a {kind.__name__}")
+        raise ValueError(f"{path}: not a whole {allowed} file; save it again") from error
+    kind = next((kind for kind in kinds if kind.__name__ == found), None)
+    if kind is None:
+        raise ValueError(f"{path}: it holds a {found}, not a {allowed}")
     try:
         model = kind(**about["parameters"])
         fitted = {name: array for name, array in arrays.items() if "." not in name}

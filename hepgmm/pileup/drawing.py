@@ -13,8 +13,13 @@ from hepgmm.tracks import flatten
 
 __all__ = ["COLUMNS", "MIXTURE_FEATURES", "Components", "draw_tracks", "track_features"]
 
-#: What the mixtures describe: the natural logarithm of pT in GeV, eta, and d0 and dz in mm.
+#: What the mixtures describe: the natural logarithm of pT in GeV, eta, and d0 and dz; in mm with
+#: the features "linear", as asinh(d0 / 10 µm) and asinh(dz / 10 µm), without a unit, with "asinh".
 MIXTURE_FEATURES = ("log_pt", "eta", "d0", "dz")
+#: The 10 µm of the features "asinh", in mm: near 0 they are d0 and dz in its units.
+ASINH_UNIT = 0.01
+#: An asinh is kept between ± this, |d0| and |dz| thus below 1e5 mm.
+ASINH_LIMIT = 16.8
 #: Rows of drawn tracks: those that the mixtures describe, and phi.
 COLUMNS = ("pt", "eta", "d0", "dz", "phi")
 
@@ -25,9 +30,10 @@ class Components(NamedTuple):
     Attributes
     ----------
     means
-        ``(M, 4)`` in the order of ``MIXTURE_FEATURES``.
+        ``(M, 4)`` in the order of ``MIXTURE_FEATURES``, d0 and dz in mm or, of a model with
+        ``features="asinh"``, as asinh(d0 / 10 µm) and asinh(dz / 10 µm).
     covariances
-        ``(M, 4, 4)``.
+        ``(M, 4, 4)``, of the same.
     weights
         ``(M,)``, summing to 1 in every event.
     offsets
@@ -40,7 +46,7 @@ class Components(NamedTuple):
     offsets: np.ndarray
 
 
-def track_features(events, *, min_tracks=1):
+def track_features(events, *, min_tracks=1, features="linear"):
     """Return the mixtures' features of all tracks in events with at least ``min_tracks``.
 
     Parameters
@@ -49,6 +55,8 @@ def track_features(events, *, min_tracks=1):
         Events as :func:`hepgmm.generate` gives them.
     min_tracks
         Events with fewer tracks are left out.
+    features
+        ``"linear"`` for d0 and dz in mm, ``"asinh"`` for asinh(d0 / 10 µm) and asinh(dz / 10 µm).
 
     Returns
     -------
@@ -76,12 +84,15 @@ def track_features(events, *, min_tracks=1):
     counts = np.diff(offsets)
     kept = counts >= min_tracks
     points = points[np.repeat(kept, counts)]
-    features = np.column_stack([np.log(points[:, 0]), points[:, 1], points[:, 3], points[:, 4]])
-    return features, np.concatenate([[0], np.cumsum(counts[kept])])
+    displacements = points[:, 3:]
+    if features == "asinh":
+        displacements = np.arcsinh(displacements / ASINH_UNIT)
+    columns = np.column_stack([np.log(points[:, 0]), points[:, 1], displacements])
+    return columns, np.concatenate([[0], np.cumsum(counts[kept])])
 
 
 def draw_tracks(
-    tracks, chosen, mixtures, starts, *, limits, pt_limits, redraws, rng, scratch
+    tracks, chosen, mixtures, starts, *, limits, pt_limits, redraws, features, rng, scratch
 ) -> Counter:
     """Draw the tracks of a batch of events from their mixtures, with phi uniform.
 
@@ -101,6 +112,8 @@ def draw_tracks(
         pT is kept between these, in GeV.
     redraws
         How often tracks outside are drawn again from their event's mixture.
+    features
+        What the mixtures describe, as in ``track_features``.
     rng
         A numpy Generator.
     scratch
@@ -109,8 +122,9 @@ def draw_tracks(
     Returns
     -------
     Counter
-        How many pT were clipped (``"pt_clipped"``), tracks lie outside (``"tracks_outside"``) and
-        tracks were drawn again (``"tracks_redrawn"``).
+        How many pT were clipped (``"pt_clipped"``), tracks had |d0| or |dz| clipped to 1e5 mm
+        (``"displacements_clipped"``), lie outside (``"tracks_outside"``) and were drawn again
+        (``"tracks_redrawn"``).
     """
     limits, report = np.asarray(limits, dtype=np.float32), Counter()
     pt_limits = np.asarray(pt_limits, dtype=np.float32)
@@ -118,7 +132,7 @@ def draw_tracks(
     for begin in range(0, tracks.shape[1], CHUNK):
         part = tracks[:, begin : begin + CHUNK]
         index = scratch.chosen if chosen is None else chosen[begin : begin + CHUNK]
-        points, log_pt, phi = part[:-1], part[0], part[-1]
+        points, log_pt, displacements, phi = part[:-1], part[0], part[2:4], part[-1]
         fill(points, index, begin, mixtures, starts, rng, scratch)
         outside = beyond(points, limits)
         for _ in range(redraws):
@@ -135,6 +149,13 @@ def draw_tracks(
         np.clip(log_pt, *log_limits, out=log_pt)
         # The exponential of a limit's rounded logarithm can miss the limit by its last digits.
         np.clip(np.exp(log_pt, out=log_pt), *pt_limits, out=log_pt)
+        if features == "asinh":
+            # A hyperbolic sine of a Gaussian's tail would overflow.
+            far = beyond(displacements, np.full((2, 2), [[-ASINH_LIMIT], [ASINH_LIMIT]]))
+            report["displacements_clipped"] += np.count_nonzero(far)
+            np.clip(displacements, -ASINH_LIMIT, ASINH_LIMIT, out=displacements)
+            np.sinh(displacements, out=displacements)
+            displacements *= np.float32(ASINH_UNIT)
         rng.random(out=phi, dtype=np.float32)
         phi -= np.float32(0.5)
         phi *= np.float32(2 * np.pi)

@@ -21,9 +21,13 @@ class Generator(BaseEstimator):
     ----------
     FITTED
         Names of the attributes without which it is not fitted.
+    HAS_SOURCES
+        Whether ``sample(…, return_sources=True)`` also gives the training events that the
+        synthetic ones follow.
     """
 
     FITTED: ClassVar[tuple[str, ...]] = ()
+    HAS_SOURCES: ClassVar[bool] = False
 
     def save(self, path) -> None:
         """Write the fitted model to an npz file, whole or not at all."""

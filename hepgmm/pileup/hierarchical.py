@@ -14,20 +14,17 @@ from hepgmm.mixture.many import fit_many
 from hepgmm.mixture.sampling import check_draw
 from hepgmm.pileup.drawing import Components, track_features
 from hepgmm.pileup.generator import Generator
+from hepgmm.pileup.hierarchical_parameters import FIXED_BY_FIT, check_parameters, check_unchanged
 from hepgmm.pileup.reports import describe_fits
 from hepgmm.pileup.synthesis import Synthesis
-from hepgmm.tracks import check_events, make_events
+from hepgmm.pileup.training import find_training_events
+from hepgmm.tracks import make_events
 
 __all__ = ["HierarchicalGMM"]
 
-#: Parameters that are floors of variances, and how many features they belong to.
-FLOORS = {"covariance_floor": 4, "high_level_floor": 15, "multiplicity_floor": 1}
-#: The fewest events that a fit takes.
-MIN_EVENTS = 10
-
 
 class HierarchicalGMM(Generator):
-    """Pileup events as a Gaussian mixture over the components of Gaussian mixtures.
+    r"""Pileup events as a Gaussian mixture over the components of Gaussian mixtures.
 
     Lower level: the tracks of every event with at least ``min_tracks`` of them, in
     (log pT, eta, d0, dz), are fitted by a full-covariance mixture with K by BIC. Each component
@@ -38,6 +35,19 @@ class HierarchicalGMM(Generator):
     An event is sampled by drawing a multiplicity, a K from the kept distribution, K components
     from the high level (weights renormalised), and then the tracks. phi is not modelled: it is
     drawn uniformly.
+
+    That draw is biased. Where most components are small, as displaced ones are, most of the K are
+    small ones too, and renormalising makes them large: the share of tracks
+    E[Σ wₖ fₖ / Σ wₖ] with a property that a component's tracks have with probability f isn't
+    E[w f] / E[w]. With ``draw="tracks"`` the weight is w n / n̄, for a component of an event with n
+    tracks, and the first of the K components is drawn in proportion to it, which gives a set of
+    components the density Σ wₖ / (K E[w]) relative to the uniform draw. So
+
+    .. math:: E\left[\frac{\sum_k w_k}{K\, E[w]}\,
+        \frac{\sum_k w_k f_k}{\sum_k w_k}\right] = \frac{E[w f]}{E[w]}
+
+    for any K: the tracks of all events are distributed as those of the high level's components
+    weighted by their numbers of tracks (the unbiased ratio estimate of Lahiri and Midzuno).
 
     Parameters
     ----------
@@ -65,6 +75,19 @@ class HierarchicalGMM(Generator):
         ``covariance_floor``: the first cure of speckles. None leaves them alone.
     min_weight
         Synthetic weights, which can be negative, are raised to at least this and renormalised.
+    draw
+        Whether the K components of an event are drawn with equal probability (``"uniform"``, as
+        in the paper), or the first in proportion to its number of tracks (``"tracks"``), w n / n̄
+        being its weight, which is then also kept below the largest of the training components.
+    parametrisation
+        Whether the high level describes the Cholesky entries and the weight as they are
+        (``"cholesky"``, as in the paper) or the diagonal entries and the weight by their logarithms
+        (``"log"``): then no synthetic weight is negative and no diagonal entry near zero by chance.
+        Synthetic logarithms are kept below log 1e5.
+    features
+        Whether the mixtures describe d0 and dz in mm (``"linear"``, as in the paper) or as
+        asinh(d0 / 10 µm) and asinh(dz / 10 µm) (``"asinh"``), undone on sampling, where
+        \|d0\| and \|dz\| are then kept below 1e5 mm. Floors are in the same units.
     pt_limits
         Synthetic pT is kept between these, in GeV. A Gaussian in log pT has no upper end, and
         without the limit pT could overflow; with it every pT is finite and positive, since
@@ -84,6 +107,8 @@ class HierarchicalGMM(Generator):
         The ``MixtureFits`` of the training events, in the (scaled) features.
     multiplicities_
         Tracks of every training event, in their order.
+    switches_
+        ``draw``, ``parametrisation`` and ``features`` of the fit.
     range_
         ``(2, 4)``: least and largest feature of the training tracks.
     feature_shift_
@@ -91,7 +116,8 @@ class HierarchicalGMM(Generator):
     feature_scale_
         ``(4,)``: what ``scale_features`` divides by; else 1.
     component_parameters_
-        ``(M, 15)``, in the order of ``hepgmm.mixture.components.parameter_names``.
+        ``(M, 15)``, in the order of ``hepgmm.mixture.components.parameter_names`` and in the form
+        of ``parametrisation``.
     component_shift_
         ``(15,)``: means of the component parameters.
     component_scale_
@@ -126,6 +152,7 @@ class HierarchicalGMM(Generator):
     """
 
     FITTED = (
+        "switches_",
         "range_",
         "feature_shift_",
         "feature_scale_",
@@ -155,6 +182,9 @@ class HierarchicalGMM(Generator):
         scale_features=False,
         clip_eigenvalues=None,
         min_weight=1e-3,
+        draw="uniform",
+        parametrisation="cholesky",
+        features="linear",
         pt_limits=(1e-6, 6500.0),
         outside="keep",
         workers=1,
@@ -170,6 +200,9 @@ class HierarchicalGMM(Generator):
         self.scale_features = scale_features
         self.clip_eigenvalues = clip_eigenvalues
         self.min_weight = min_weight
+        self.draw = draw
+        self.parametrisation = parametrisation
+        self.features = features
         self.pt_limits = pt_limits
         self.outside = outside
         self.workers = workers
@@ -195,22 +228,17 @@ class HierarchicalGMM(Generator):
         ValueError
             For bad events or parameters, or fewer than 10 events with ``min_tracks`` tracks.
         """
-        self._check_parameters()
+        check_parameters(self)
         # A fit that ends early leaves no mixture of the old one and the new.
         vars(self).pop("high_level_", None)
         largest = self.max_components
         candidates = check_candidates(
             range(1, largest + 1) if isinstance(largest, Integral) else largest, "max_components"
         )
-        check_events(events)
-        counts = ak.to_numpy(ak.num(events))
-        kept = counts >= self.min_tracks
-        if kept.sum() < MIN_EVENTS:
-            raise ValueError(
-                f"events: a fit needs at least {MIN_EVENTS} events with at least "
-                f"{self.min_tracks} tracks, got {kept.sum()}"
-            )
-        points, offsets = track_features(events, min_tracks=self.min_tracks)
+        kept = find_training_events(events, min_tracks=self.min_tracks)
+        self.multiplicities_ = ak.to_numpy(ak.num(events))[kept]
+        self.switches_ = {name: getattr(self, name) for name in FIXED_BY_FIT}
+        points, offsets = track_features(events, min_tracks=self.min_tracks, features=self.features)
         self.range_ = np.stack([points.min(axis=0), points.max(axis=0)])
         self.feature_shift_, self.feature_scale_ = np.zeros(4), np.ones(4)
         if self.scale_features:
@@ -226,7 +254,13 @@ class HierarchicalGMM(Generator):
             **common,
         )
         self.event_mixtures_ = mixtures
-        self.component_parameters_ = pack(mixtures.means, mixtures.covariances, mixtures.weights)
+        weights = mixtures.weights
+        if self.draw == "tracks":
+            sizes = self.multiplicities_ / self.multiplicities_.mean()
+            weights = weights * np.repeat(sizes, mixtures.n_components)
+        self.component_parameters_ = pack(
+            mixtures.means, mixtures.covariances, weights, form=self.parametrisation
+        )
         self.n_components_counts_ = np.bincount(mixtures.n_components)
         if candidates[0] > len(self.component_parameters_):
             raise ValueError(
@@ -243,7 +277,6 @@ class HierarchicalGMM(Generator):
         )
         self.high_level_ = scan.mixture
         self.high_level_candidates_, self.high_level_bic_ = scan.candidates, scan.criterion
-        self.multiplicities_ = counts[kept]
         self.multiplicity_ = fit_one(
             self.multiplicities_[:, None],
             n_components=range(1, 11),
@@ -269,7 +302,8 @@ class HierarchicalGMM(Generator):
 
         Every 2048 events have a stream of random numbers of their own, so that the result is the
         same for any ``workers``. Beside the result, a worker holds the components of 2048 events
-        and the random numbers of 16384 tracks, some 5 MB; all share 32 bytes an event.
+        and the random numbers of 16384 tracks, some 5 MB (10 MB with ``draw="tracks"``, which draws
+        16384 components to choose from); all share 32 bytes an event.
 
         Parameters
         ----------
@@ -314,8 +348,9 @@ class HierarchicalGMM(Generator):
         Returns
         -------
         Components
-            In log pT (pT in GeV), eta, d0 and dz (mm); weights clipped and renormalised,
-            eigenvalues raised if ``clip_eigenvalues`` asks for it.
+            In log pT (pT in GeV), eta, d0 and dz, which are in mm, or with ``features="asinh"``
+            asinh(d0 / 10 µm) and asinh(dz / 10 µm); weights clipped and renormalised, eigenvalues
+            raised if ``clip_eigenvalues`` asks for it.
         """
         return self._synthesis(n_events, seed).components()
 
@@ -333,35 +368,10 @@ class HierarchicalGMM(Generator):
 
     def _synthesis(self, n_events, seed, workers=1):
         self._check_fitted()
-        self._check_parameters()
+        check_parameters(self)
+        check_unchanged(self)
         check_draw(n_events=n_events, workers=workers)
         return Synthesis(self, n_events, seed, workers=workers)
-
-    def _check_parameters(self):
-        low, high = self.pt_limits
-        clip, smallest = self.clip_eigenvalues, check_candidates(self.n_components)[0]
-        checks = [
-            (self.min_tracks >= 2, f"min_tracks = {self.min_tracks}: give at least 2"),
-            (
-                smallest <= self.min_tracks,
-                f"n_components: the smallest, {smallest}, is above min_tracks = {self.min_tracks}",
-            ),
-            (clip is None or clip > 0, f"clip_eigenvalues = {clip}: give None or more than 0"),
-            *(
-                (
-                    np.shape(floor) in ((), (size,)) and (np.asarray(floor) > 0).all(),
-                    f"{name} = {floor}: give a number above 0, or one for each of {size} features",
-                )
-                for name, size in FLOORS.items()
-                for floor in (getattr(self, name),)
-            ),
-            (0 < self.min_weight < 1, f"min_weight = {self.min_weight}: give one in (0, 1)"),
-            (0 < low < high <= 1e15, f"pt_limits = {low, high}: give 0 < low < high <= 1e15 GeV"),
-            (self.outside in ("keep", "redraw"), f"outside = {self.outside!r}: 'keep' or 'redraw'"),
-        ]
-        for fine, message in checks:
-            if not fine:
-                raise ValueError(message)
 
 
 def _standardisation(values):

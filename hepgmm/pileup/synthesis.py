@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 from numba import njit
 
+from hepgmm.mixture.components import log_entries
 from hepgmm.mixture.sampling import (
     CHUNK,
     fill,
@@ -27,6 +28,9 @@ BATCH = 2048
 REDRAWS = 20
 #: First key of a stream: that of the numbers of tracks and components, and that of the rest.
 NUMBERS, REST = 0, 1
+#: No spread, and no weight before weights are renormalised, exceeds this where the high level
+#: describes logarithms: the exponential of a Gaussian's tail would overflow.
+LARGEST = 1e5
 #: Row and column of each entry of a Cholesky factor in a component vector.
 TRIANGLE = np.column_stack(np.tril_indices(4))
 
@@ -70,8 +74,10 @@ class Synthesis:
         self.model, self.n_events, self.workers = model, n_events, workers
         self.root = seed_sequence(seed)
         self.batches = range(0, n_events, BATCH)
+        self.logarithms = log_entries(4, form=model.parametrisation)
         # Standardisation is undone once, in the high level, and not in each of its points.
         self.high_level = _one_mixture(model.high_level_, *self._units())
+        self.largest_weight = self._largest_weight()
         self.counts, k, self.drawn = self._numbers()
         self.offsets = np.concatenate([[0], np.cumsum(k)])
 
@@ -163,9 +169,11 @@ class Synthesis:
         model, rng = self.model, generator(self.root, REST, batch)
         events = self._events_of(batch)
         offsets = self.offsets[events.start : events.stop + 1] - self.offsets[events.start]
-        vectors = _points(self.high_level, int(offsets[-1]), rng, scratch)
-        report = Counter(weights_clipped=np.count_nonzero(vectors[-1] < model.min_weight))
-        weights = np.maximum(vectors[-1], model.min_weight)
+        vectors = self._draw(int(offsets[-1]), rng, scratch)
+        if model.draw == "tracks":
+            vectors[:, offsets[:-1]] = self._draw_by_weight(len(offsets) - 1, rng, scratch)
+        weights = self._clip(vectors[-1])
+        report = Counter(weights_clipped=np.count_nonzero(vectors[-1] != weights))
         means, factors = unfold(vectors)
         if model.clip_eigenvalues is not None:
             scale = model.feature_scale_[:, None]
@@ -174,13 +182,43 @@ class Synthesis:
             report["eigenvalues_raised"] = raised
         return (weights, means, factors, offsets), rng, report
 
+    def _draw(self, n, rng, scratch):
+        """``n`` component vectors of the high level, ``(15, n)``, their logarithms undone."""
+        vectors = _points(self.high_level, n, rng, scratch)
+        logs = vectors[self.logarithms]
+        vectors[self.logarithms] = np.exp(np.minimum(logs, np.log(LARGEST)))
+        return vectors
+
+    def _draw_by_weight(self, n, rng, scratch):
+        """The same, each in proportion to its weight: kept with the probability w / largest."""
+        accepted, found = [], 0
+        while found < n:
+            vectors = self._draw(CHUNK, rng, scratch)
+            kept = rng.random(CHUNK) * self.largest_weight < self._clip(vectors[-1])
+            accepted.append(vectors[:, kept])
+            found += accepted[-1].shape[1]
+        return np.concatenate(accepted, axis=1)[:, :n]
+
+    def _clip(self, weights):
+        return np.clip(weights, self.model.min_weight, self.largest_weight)
+
+    def _largest_weight(self):
+        """Upper limit of weights: that of the fitted ones where it must be known, else none."""
+        if self.model.draw == "uniform":
+            return np.inf
+        largest = self.model.component_parameters_[:, -1].max()
+        return np.exp(largest) if self.logarithms[-1] else largest
+
     def _units(self):
         """Shift and scale from the high level's numbers to the units of the features."""
         model = self.model
-        # Row i of a Cholesky factor scales with feature i, a weight with none.
+        # Row i of a Cholesky factor scales with feature i, a weight with none; a factor of a number
+        # is a shift of its logarithm.
         factor = np.concatenate([model.feature_scale_, model.feature_scale_[TRIANGLE[:, 0]], [1.0]])
-        shift, scale = model.component_shift_ * factor, model.component_scale_ * factor
+        linear = np.where(self.logarithms, 1.0, factor)
+        shift, scale = model.component_shift_ * linear, model.component_scale_ * linear
         shift[:4] += model.feature_shift_
+        shift[self.logarithms] += np.log(factor[self.logarithms])
         return shift, scale
 
     def _options(self):
@@ -188,6 +226,7 @@ class Synthesis:
             "limits": self.model.range_,
             "pt_limits": self.model.pt_limits,
             "redraws": REDRAWS if self.model.outside == "redraw" else 0,
+            "features": self.model.features,
         }
 
     def _describe(self, report):
@@ -201,6 +240,7 @@ class Synthesis:
             "eigenvalues_raised": tally(report["eigenvalues_raised"], 4 * components),
             "multiplicities_redrawn": tally(redrawn, self.n_events),
             "pt_clipped": tally(report["pt_clipped"], tracks),
+            "displacements_clipped": tally(report["displacements_clipped"], tracks),
             "tracks_outside": tally(report["tracks_outside"], tracks),
             "tracks_redrawn": tally(report["tracks_redrawn"], tracks),
         }

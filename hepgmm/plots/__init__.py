@@ -5,6 +5,7 @@ the page carries an alternative text for it.
 """
 
 from hepgmm.plots.curves import bic_curve, cost_panels, curves
+from hepgmm.plots.generators import auc_ladder, azimuth, event_panels, near_side_map
 from hepgmm.plots.histograms import histogram, histogram_ratio
 from hepgmm.plots.mixtures import (
     corner_comparison,
@@ -19,6 +20,8 @@ from hepgmm.plots.tracks import event_display, signed_log, track_features
 __all__ = [
     "COLOURS",
     "Picture",
+    "auc_ladder",
+    "azimuth",
     "bic_curve",
     "corner_comparison",
     "cost_panels",
@@ -26,10 +29,12 @@ __all__ = [
     "draw_ellipses",
     "event_display",
     "event_mixture",
+    "event_panels",
     "finish",
     "histogram",
     "histogram_ratio",
     "matrix_map",
+    "near_side_map",
     "scatter",
     "signed_log",
     "track_features",

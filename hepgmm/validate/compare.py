@@ -1,26 +1,40 @@
-"""Compare synthetic pileup events with real ones: distances and two-sample AUCs."""
+"""Compare synthetic pileup events with real ones: AUCs, distances and physics."""
 
 from __future__ import annotations
 
 from functools import partial
 
+import awkward as ak
 import numpy as np
 
 from hepgmm.statistics import bootstrap_error
 from hepgmm.tracks import check_events
+from hepgmm.validate.bundles import bundle_auc
 from hepgmm.validate.distances import frechet_distance, kernel_distance, weighted_wasserstein
-from hepgmm.validate.features import EVENT_FEATURES, TRACK_FEATURES, event_features, track_features
+from hepgmm.validate.features import EVENT_FEATURES, TRACK_FEATURES, event_features
 from hepgmm.validate.memory import nearest_ratio
-from hepgmm.validate.two_sample import weighted_two_sample_auc
+from hepgmm.validate.physics import event_sums, physics_ratios
+from hepgmm.validate.samples import Pair, Sample
+from hepgmm.validate.two_sample import split, weighted_two_sample_auc
 
 __all__ = ["compare"]
 
 _MIN_EVENTS = 100
-# how many of the figures are AUCs; the others are Wasserstein distances
-_N_AUCS = 2
+# fewest events with tracks, and fewest different sources
+_MIN_FILLED = 50
 
 
-def compare(real, synthetic, *, training=None, seed, n_bootstrap=50):
+def compare(
+    real,
+    synthetic,
+    *,
+    training=None,
+    sources=None,
+    seed,
+    n_bootstrap=50,
+    bundle_size=60,
+    transformer=False,
+):
     """How far synthetic events are from real ones.
 
     Parameters
@@ -29,87 +43,204 @@ def compare(real, synthetic, *, training=None, seed, n_bootstrap=50):
         At least 100 events each; the real ones should not have been used to fit the generator.
     training : awkward array of Track records, optional
         The events that the generator was fitted to.
+    sources : array of int, shape (n_synthetic,), optional
+        The training event that each synthetic event was made from, 50 different ones at least.
+        Events of one source are kept on one side of every split, so that to know the source again
+        does not count as telling the samples apart. Without, each event is its own source.
     seed : int
     n_bootstrap : int
+    bundle_size : int
+        Events in a bundle.
+    transformer : bool
+        Whether to train the transformer, which takes a minute or two.
 
     Returns
     -------
     dict
-        Name to ``{"value", "error", "floor"}``. ``auc_events`` and ``auc_tracks``: cross-validated
-        AUC of boosted trees on :data:`EVENT_FEATURES` and :data:`TRACK_FEATURES`; 0.5 if nothing
-        tells the samples apart. ``fpd`` and ``kpd``: :func:`~hepgmm.validate.frechet_distance` and
-        :func:`~hepgmm.validate.kernel_distance` of :data:`EVENT_FEATURES`; 0 for equal
-        distributions, whatever the sizes of the samples. ``nearest``, only with ``training``:
-        :func:`~hepgmm.validate.nearest_ratio`; 1 if nothing was learnt by heart. ``w1_track_*`` and
-        ``w1_event_*``: Wasserstein distance of each feature in units of its real standard
-        deviation; ``w1_tracks`` and ``w1_events`` their means. Errors are from the bootstrap over
-        events, that of ``kpd`` from subsamples; the trees are not fitted again. The floor is the
-        same figure for one half of the real events against the other; Wasserstein distances, which
-        do not vanish for finite samples of n and m events, are scaled to these by √(1/n + 1/m).
+        Name to ``{"value", "error", "floor"}``.
+
+        AUCs, 0.5 if nothing tells the samples apart, of boosted trees cross-validated in five
+        folds: ``auc_events`` on :data:`EVENT_FEATURES`; ``auc_accepted`` on those of the tracks
+        with pT > 0.5 GeV and abs(η) < 4.5; ``auc_events_unsplit``, only with ``sources``, as
+        ``auc_events`` but in folds that ignore them; ``auc_tracks`` on :data:`TRACK_FEATURES`;
+        ``auc_bundles`` on :data:`EVENT_FEATURES` of ``bundle_size`` superimposed events, only from
+        20 ``bundle_size`` real events and 10 ``bundle_size`` synthetic ones (1200 and 600 for 60).
+        ``auc_transformer``, only if asked for, is of a network that sees all accepted tracks.
+
+        Distances of :data:`EVENT_FEATURES`: ``fpd`` and ``kpd``, by
+        :func:`~hepgmm.validate.frechet_distance` and :func:`~hepgmm.validate.kernel_distance`; 0
+        for equal distributions, whatever the sizes of the samples. ``nearest``, only with
+        ``training``: :func:`~hepgmm.validate.nearest_ratio`; 1 if nothing was learnt by heart.
+
+        ``physics_*``: each figure of ``hepgmm.validate.physics``, synthetic over real, with both
+        under the keys ``real`` and ``synthetic``; left out if it is 0 for real events.
+
+        ``w1_track_*`` and ``w1_event_*``: Wasserstein distance of each feature in units of its real
+        standard deviation; ``w1_tracks`` and ``w1_events`` their means.
+
+        Errors are from the bootstrap over real events and sources of synthetic ones, for ``fpd``
+        and ``nearest`` over events, for ``kpd`` from subsamples and for ``auc_bundles`` from the
+        spread of the folds. No classifier is fitted again, so that near 0.5, where trees learn
+        fluctuations, the other cross-validated AUCs vary by some 1.4 times their errors.
+
+        The floor is the same figure for one half of the real events against the other; Wasserstein
+        distances, which do not vanish for finite samples of n and m events, are scaled to these by
+        √(1/n + 1/m).
 
     Raises
     ------
     ValueError
-        If there are too few events, or an event is broken.
+        If there are too few events or sources, or an event or a source is broken.
     """
-    check_events(real, name="real", min_events=_MIN_EVENTS)
-    check_events(synthetic, name="synthetic", min_events=_MIN_EVENTS)
-    halves = np.array_split(np.random.default_rng(seed).permutation(len(real)), 2)
-    statistic = _figures(real, synthetic, seed)
-    n_events = len(real) + len(synthetic)
-    values = statistic(np.ones(n_events))
-    errors = bootstrap_error(statistic, n_events, n_bootstrap=n_bootstrap, seed=seed)
-    floors = _figures(*(real[half] for half in halves), seed)(np.ones(len(real)))
-    sizes = np.array([[len(real), len(synthetic)], [len(half) for half in halves]])
-    spread, half_spread = np.sqrt((1 / sizes).sum(axis=1))
-    floors[_N_AUCS:] *= spread / half_spread
-    features, other = (event_features(events)[0] for events in (real, synthetic))
-    distances = {"fpd": frechet_distance, "kpd": kernel_distance}
+    for name, events in {"real": real, "synthetic": synthetic}.items():
+        check_events(events, name=name, min_events=_MIN_EVENTS)
+        filled = int(ak.sum(ak.num(events) > 0))
+        if filled < _MIN_FILLED:
+            raise ValueError(f"{name}: {filled} events with tracks, give at least {_MIN_FILLED}")
     if training is not None:
         check_events(training, name="training", min_events=1)
+    if bundle_size < 1:
+        raise ValueError(f"bundle_size = {bundle_size}: give at least 1")
+    source = np.arange(len(synthetic))
+    if sources is not None:
+        source = _numbered(sources, len(synthetic))
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(real)), 2)
+    pair = Pair(Sample.of(real), Sample.of(synthetic), source)
+    floor = Pair(*map(pair.real.part, halves), np.arange(len(halves[1])))
+    bootstrap = {"seed": seed, "n_bootstrap": n_bootstrap}
+    ratios = physics_ratios(*map(event_sums, pair[:2]), halves, sources=source, **bootstrap)
+    return (
+        _classifiers(pair, floor, sources is not None, transformer, **bootstrap)
+        | _bundles(pair, floor, bundle_size, seed)
+        | _distances(pair, floor, training, seed)
+        | {f"physics_{name}": ratio for name, ratio in ratios.items()}
+        | _wassersteins(pair, floor, **bootstrap)
+    )
+
+
+def _numbered(sources, n_events):
+    """Sources as 0, 1, 2 and so on, or an error."""
+    sources = np.asarray(sources)
+    if sources.shape != (n_events,) or sources.dtype.kind not in "iu":
+        raise ValueError(
+            f"sources: expected {n_events} integers, one for each synthetic event, "
+            f"got {sources.dtype} of shape {sources.shape}"
+        )
+    if sources.min() < 0:
+        event = int(np.argmin(sources))
+        raise ValueError(f"sources: that of event {event} is {sources[event]}; give 0 or more")
+    distinct, number = np.unique(sources, return_inverse=True)
+    if len(distinct) < _MIN_FILLED:
+        raise ValueError(
+            f"sources: {len(distinct)} different ones, but at least {_MIN_FILLED} are needed"
+        )
+    return number
+
+
+def _classifiers(pair, floor, unsplit, transformer, *, seed, n_bootstrap):
+    """The rows of AUCs that are functions of event weights."""
+    aucs, floors = (_aucs(both, transformer, seed) for both in (pair, floor))
+    if unsplit:
+        aucs["auc_events_unsplit"] = weighted_two_sample_auc(
+            pair.scaled("summaries"), pair.is_synthetic, np.arange(len(pair.unit)), seed=seed
+        )
+        floors["auc_events_unsplit"] = floors["auc_events"]
+    return _rows(
+        aucs,
+        lambda weights: np.array([area(weights) for area in aucs.values()]),
+        [area(np.ones(len(floor.unit))) for area in floors.values()],
+        pair.unit,
+        seed=seed,
+        n_bootstrap=n_bootstrap,
+    )
+
+
+def _aucs(pair, transformer, seed):
+    """Each AUC as a function of event weights."""
+    is_synthetic, unit = pair.is_synthetic, pair.unit
+    every = np.arange(len(unit))
+    rows = {"events": ("summaries", every), "accepted": ("accepted", every)}
+    rows["tracks"] = ("tracks", pair.event)
+    aucs = {
+        f"auc_{name}": weighted_two_sample_auc(
+            pair.scaled(kind), is_synthetic[event], event, source=unit, seed=seed
+        )
+        for name, (kind, event) in rows.items()
+    }
+    if transformer:
+        from hepgmm.validate.transformer import weighted_transformer_auc
+
+        aucs["auc_transformer"] = weighted_transformer_auc(
+            pair.real.events,
+            pair.synthetic.events,
+            split(is_synthetic, unit, seed=seed),
+            seed=seed,
+        )
+    return aucs
+
+
+def _bundles(pair, floor, size, seed):
+    """The row of the AUC of bundles, if there are enough events."""
+    figures = [
+        bundle_auc(
+            both.real.events,
+            both.synthetic.events,
+            split(both.is_synthetic, both.unit, seed=seed),
+            size=size,
+            seed=seed,
+        )
+        for both in (pair, floor)
+    ]
+    if None in figures:
+        return {}
+    return {"auc_bundles": figures[0] | {"floor": figures[1]["value"]}}
+
+
+def _distances(pair, floor, training, seed):
+    """The rows of distances of features of events."""
+    distances = {"fpd": frechet_distance, "kpd": kernel_distance}
+    if training is not None:
         distances["nearest"] = partial(nearest_ratio, event_features(training)[0])
-    others = {
-        name: distance(features, other, seed=seed)
-        | {"floor": distance(*(features[half] for half in halves), seed=seed)["value"]}
+    samples, halves = ([sample.summaries for sample in both[:2]] for both in (pair, floor))
+    return {
+        name: distance(*samples, seed=seed) | {"floor": distance(*halves, seed=seed)["value"]}
         for name, distance in distances.items()
     }
-    names = (
-        "auc_events",
-        "auc_tracks",
-        "w1_events",
-        "w1_tracks",
-        *(f"w1_event_{name}" for name in EVENT_FEATURES),
-        *(f"w1_track_{name}" for name in TRACK_FEATURES),
+
+
+def _wassersteins(pair, floor, *, seed, n_bootstrap):
+    """The rows of Wasserstein distances, with the floors that belong to samples of these sizes."""
+    names = ["w1_events", "w1_tracks"]
+    names += [f"w1_event_{name}" for name in EVENT_FEATURES]
+    names += [f"w1_track_{name}" for name in TRACK_FEATURES]
+    spread, half_spread = (
+        np.sqrt(sum(1 / len(sample.events) for sample in both[:2])) for both in (pair, floor)
     )
-    figures = {
-        name: {"value": float(value), "error": float(error), "floor": float(floor)}
-        for name, value, error, floor in zip(names, values, errors, floors, strict=True)
-    }
-    aucs = {name: figures.pop(name) for name in names[:_N_AUCS]}
-    return aucs | others | figures
+    floors = _wasserstein(floor)(np.ones(len(floor.unit))) * spread / half_spread
+    return _rows(names, _wasserstein(pair), floors, pair.unit, seed=seed, n_bootstrap=n_bootstrap)
 
 
-def _figures(real, synthetic, seed):
-    """All figures of a comparison as one function of event weights."""
-    sides = [event_features(events)[0] for events in (real, synthetic)]
-    (real_tracks, real_event), (other_tracks, other_event) = map(track_features, (real, synthetic))
-    event = np.concatenate([real_event, other_event + len(real)])
-    is_other = np.arange(len(real) + len(synthetic)) >= len(real)
-    summaries = np.concatenate(sides) / _scale(sides[0])
-    tracks = np.concatenate([real_tracks, other_tracks]) / _scale(real_tracks)
-    auc_events = weighted_two_sample_auc(summaries, is_other, np.arange(len(is_other)), seed=seed)
-    auc_tracks = weighted_two_sample_auc(tracks, is_other[event], event, seed=seed)
-    w1_events = weighted_wasserstein(summaries, is_other)
-    w1_tracks = weighted_wasserstein(tracks, is_other[event])
+def _wasserstein(pair):
+    """All Wasserstein distances as one function of event weights."""
+    event, is_synthetic = pair.event, pair.is_synthetic
+    events = weighted_wasserstein(pair.scaled("summaries"), is_synthetic)
+    tracks = weighted_wasserstein(pair.scaled("tracks"), is_synthetic[event])
 
     def statistic(weights):
-        of_events, of_tracks = w1_events(weights), w1_tracks(weights[event])
-        aucs = auc_events(weights), auc_tracks(weights)
-        return np.array([*aucs, of_events.mean(), of_tracks.mean(), *of_events, *of_tracks])
+        of_events, of_tracks = events(weights), tracks(weights[event])
+        return np.array([of_events.mean(), of_tracks.mean(), *of_events, *of_tracks])
 
     return statistic
 
 
-def _scale(values):
-    std = values.std(0)
-    return np.where(std > 0, std, 1.0)
+def _rows(names, statistic, floors, unit, *, seed, n_bootstrap):
+    """Rows of a function of event weights, with errors from the bootstrap over units."""
+    n_units = unit.max() + 1
+    values = statistic(np.ones(len(unit)))
+    errors = bootstrap_error(
+        lambda weights: statistic(weights[unit]), n_units, n_bootstrap=n_bootstrap, seed=seed
+    )
+    return {
+        name: {"value": float(value), "error": float(error), "floor": float(floor)}
+        for name, value, error, floor in zip(names, values, errors, floors, strict=True)
+    }

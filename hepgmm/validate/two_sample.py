@@ -7,17 +7,76 @@ from threadpoolctl import threadpool_limits
 
 from hepgmm.statistics import weighted_auc
 
-__all__ = ["weighted_two_sample_auc"]
+__all__ = ["FOLDS", "boosted_scores", "split", "weighted_two_sample_auc"]
 
-_FOLDS = 5
-_MAX_ROWS = 40_000
+FOLDS = 5
+# Rows of each sample that suffice, in no fewer events than these.
+_MAX_ROWS = 20_000
+_MIN_EVENTS = 50
 
 
-def weighted_two_sample_auc(features, synthetic, event, *, seed):
+def split(synthetic, source, *, seed):
+    """Fold of each event: events of one source are in one fold, and each fold has both samples.
+
+    Parameters
+    ----------
+    synthetic : array of bool, shape (n_events,)
+        Which events are of the second sample.
+    source : array of int, shape (n_events,)
+        Not shared by the two samples.
+    seed : int
+
+    Returns
+    -------
+    array of int, shape (n_events,)
+
+    Examples
+    --------
+    >>> fold = split(np.arange(12) >= 6, np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]), seed=1)
+    >>> sorted(fold[6:11].tolist()), bool(fold[10] == fold[11])
+    ([0, 1, 2, 3, 4], True)
+    """
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(source), dtype=int)
+    for side in (False, True):
+        here = synthetic == side
+        _, number = np.unique(source[here], return_inverse=True)
+        fold[here] = rng.permutation(number.max() + 1)[number] % FOLDS
+    return fold
+
+
+def boosted_scores(features, synthetic, fold, *, seed):
+    """Probability of the second sample, by boosted trees fitted to the other folds.
+
+    Parameters
+    ----------
+    features : array, shape (n, d)
+    synthetic : array of bool, shape (n,)
+    fold : array of int, shape (n,)
+    seed : int
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    scores = np.empty(len(features))
+    for k in range(FOLDS):
+        trees = HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
+        # Trees of so few rows gain nothing by threads, which wait for each other on a busy machine.
+        with threadpool_limits(1):
+            trees.fit(features[fold != k], synthetic[fold != k])
+        scores[fold == k] = trees.predict_proba(features[fold == k])[:, 1]
+    return scores
+
+
+def weighted_two_sample_auc(features, synthetic, event, *, source=None, seed):
     """AUC of boosted trees that tell two samples apart, as a function of event weights.
 
     Cross-validated: trees fitted to four fifths of the events score the last fifth, and the five
-    AUCs are averaged. At most 40,000 rows are used, of whole events chosen at random.
+    AUCs are averaged. Some 20,000 rows of each sample are used if there are more, of whole events
+    chosen at random, at least 50.
 
     Parameters
     ----------
@@ -27,6 +86,8 @@ def weighted_two_sample_auc(features, synthetic, event, *, seed):
         Which rows are of the second sample.
     event : array of int, shape (n,)
         Event of each row, so that no event is on both sides of a split.
+    source : array of int, shape (n_events,), optional
+        What each event was made from, so that no source is on both sides of a split either.
     seed : int
 
     Returns
@@ -34,19 +95,19 @@ def weighted_two_sample_auc(features, synthetic, event, *, seed):
     callable
         From weights of the events to the AUC.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    shuffled = np.random.default_rng(seed).permutation(event.max() + 1)[event]
-    allowed = np.sort(shuffled)[:_MAX_ROWS][-1]
-    used = shuffled <= allowed
+    rng = np.random.default_rng(seed)
+    used = np.concatenate([_some_rows(event, synthetic == side, rng) for side in (False, True)])
     features, synthetic, event = features[used], synthetic[used], event[used]
-    fold = shuffled[used] % _FOLDS
-    areas = []
-    for k in range(_FOLDS):
-        trees = HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
-        # Trees of so few rows gain nothing by threads, which wait for each other on a busy machine.
-        with threadpool_limits(1):
-            trees.fit(features[fold != k], synthetic[fold != k])
-        scores = trees.predict_proba(features[fold == k])[:, 1]
-        areas.append((weighted_auc(scores, synthetic[fold == k]), event[fold == k]))
-    return lambda weights: np.mean([area(weights[rows]) for area, rows in areas])
+    fold = split(synthetic, event if source is None else source[event], seed=seed)
+    scores = boosted_scores(features, synthetic, fold, seed=seed)
+    folds = [np.flatnonzero(fold == k) for k in range(FOLDS)]
+    areas = [(weighted_auc(scores[rows], synthetic[rows]), event[rows]) for rows in folds]
+    return lambda weights: np.mean([area(weights[events]) for area, events in areas])
+
+
+def _some_rows(event, here, rng):
+    """Rows of one sample, of as many events as are needed."""
+    events, counts = np.unique(event[here], return_counts=True)
+    order = rng.permutation(len(events))
+    enough = max(np.searchsorted(counts[order].cumsum(), _MAX_ROWS) + 1, _MIN_EVENTS)
+    return np.flatnonzero(here & np.isin(event, events[order[:enough]]))

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hepgmm.mixture.components import FORMS, lower_triangles, pack, parameter_names, unpack
+from hepgmm.mixture.components import (
+    FORMS,
+    log_entries,
+    lower_triangles,
+    pack,
+    parameter_names,
+    unpack,
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -15,7 +22,7 @@ from hepgmm.mixture.components import FORMS, lower_triangles, pack, parameter_na
         lambda d: st.tuples(
             arrays(float, (3, d), elements=st.floats(-1e3, 1e3)),
             arrays(float, (3, d, d), elements=st.floats(-5, 5)),
-            arrays(float, 3, elements=st.floats(0, 1)),
+            arrays(float, 3, elements=st.floats(1e-9, 1)),
         )
     ),
     st.sampled_from(sorted(FORMS)),
@@ -29,7 +36,7 @@ def test_round_trip(components, form):
     back = unpack(vectors, form=form)
     np.testing.assert_array_equal(back[0], means)
     np.testing.assert_allclose(back[1], covariances, rtol=1e-10, atol=1e-10)
-    np.testing.assert_array_equal(back[2], weights)
+    np.testing.assert_allclose(back[2], weights, rtol=1e-13)
     triangles = lower_triangles(vectors, d, form=form)
     np.testing.assert_allclose(triangles, np.linalg.cholesky(covariances), rtol=1e-10, atol=1e-12)
 
@@ -50,14 +57,26 @@ def test_any_signs_of_the_entries_give_a_covariance():
     assert np.linalg.eigvalsh(covariances).min() > -1e-12
 
 
-def test_log_cholesky_is_one_to_one():
+@pytest.mark.parametrize("form", ["log-cholesky", "log"])
+def test_logarithms_are_one_to_one(form):
     vectors = np.random.default_rng(1).normal(size=(100, 15))
-    parts = unpack(vectors, form="log-cholesky")
-    np.testing.assert_allclose(pack(*parts, form="log-cholesky"), vectors, rtol=1e-8, atol=1e-8)
+    parts = unpack(vectors, form=form)
+    np.testing.assert_allclose(pack(*parts, form=form), vectors, rtol=1e-8, atol=1e-8)
     # The signs of the diagonal are lost without the logarithm.
     assert abs(pack(*unpack(vectors)) - vectors).max() > 1
-    names = parameter_names(["x", "y"], form="log-cholesky")
-    assert names == ["mean x", "mean y", "log L x,x", "L y,x", "log L y,y", "weight"]
+    # Every vector has positive weights only if their logarithm is what it holds.
+    assert (parts[2] > 0).all() == (form == "log")
+
+
+def test_names_tell_the_logarithms():
+    names = ["mean x", "mean y", "log L x,x", "L y,x", "log L y,y", "weight"]
+    assert parameter_names(["x", "y"], form="log-cholesky") == names
+    assert parameter_names(["x", "y"], form="log") == [*names[:-1], "log weight"]
+    for form in FORMS:
+        written = [name.startswith("log ") for name in parameter_names("wxyz", form=form)]
+        assert log_entries(4, form=form).tolist() == written
+    component = pack([[0.0]], [[[4.0]]], [0.5], form="log")
+    np.testing.assert_allclose(component, [[0.0, np.log(2), np.log(0.5)]])
 
 
 def test_the_culprit_is_named():
@@ -71,7 +90,9 @@ def test_the_culprit_is_named():
         lambda **form: pack(*unpack([[0.0, 1, 1]]), **form),
         lambda **form: parameter_names(["x"], **form),
     ):
-        with pytest.raises(ValueError, match="form = 'qr': choose one of cholesky, log-cholesky"):
+        with pytest.raises(ValueError, match="'qr': choose one of cholesky, log-cholesky, log"):
             call(form="qr")
+    with pytest.raises(ValueError, match="component 1 has 0, without a logarithm"):
+        pack(np.zeros((2, 1)), np.ones((2, 1, 1)), [1.0, 0.0], form="log")
     with pytest.raises(ValueError, match=r"shape \(1, 7\) is not"):
         unpack(np.zeros((1, 7)))

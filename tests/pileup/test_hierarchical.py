@@ -11,6 +11,7 @@ from scipy.stats import kstest
 from hepgmm.mixture.components import pack
 from hepgmm.mixture.gmm import GaussianMixture
 from hepgmm.pileup.hierarchical import HierarchicalGMM
+from hepgmm.pileup.speckles import diagnose
 from hepgmm.tracks import make_events
 
 OPTIONS = {"n_components": range(1, 4), "max_components": [1, 2, 4], "seed": 3}
@@ -24,6 +25,12 @@ def model(toy_minbias):
 @pytest.fixture(scope="module")
 def scaled(toy_minbias):
     return HierarchicalGMM(**OPTIONS, scale_features=True).fit(toy_minbias)
+
+
+@pytest.fixture(scope="module")
+def cured(toy_minbias):
+    cures = {"draw": "tracks", "parametrisation": "log", "features": "asinh"}
+    return HierarchicalGMM(**OPTIONS, **cures).fit(toy_minbias)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +200,57 @@ def test_scaling_is_undone(toy_minbias, model, scaled):
         np.testing.assert_allclose(means[:, position], truth, rtol=1e-3, atol=1e-3)
 
 
+def test_defaults_are_the_papers():
+    found = HierarchicalGMM().get_params()
+    expected = {"draw": "uniform", "parametrisation": "cholesky", "features": "linear"}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_the_draw_by_tracks_learns_numbers_of_tracks(cured):
+    mixtures = cured.event_mixtures_
+    tracks = mixtures.weights * np.repeat(cured.multiplicities_, mixtures.n_components)
+    expected = tracks / cured.multiplicities_.mean()
+    np.testing.assert_allclose(np.exp(cured.component_parameters_[:, -1]), expected)
+
+
+def test_components_of_asinh_features_are_in_them(toy_minbias, cured):
+    fitted = cured.fitted_components()
+    means = np.add.reduceat(fitted.weights[:, None] * fitted.means, fitted.offsets[:-1])
+    kept = toy_minbias[ak.num(toy_minbias) >= 3]
+    for position, name in enumerate(["d0", "dz"], 2):
+        truth = ak.to_numpy(ak.mean(np.arcsinh(kept[name] / 0.01), axis=1))
+        np.testing.assert_allclose(means[:, position], truth, rtol=2e-3, atol=2e-3)
+    figures = diagnose(cured, n_events=300, seed=1, features=["d0", "dz"])
+    # Prompt components have the spread of the floor, 1e-3, in these features.
+    assert figures["fitted"]["quantiles"][0] == pytest.approx(1e-3, rel=1e-3)
+    assert 0 < figures["synthetic"]["track_fraction"]["value"] < 1
+
+
+def test_no_weight_is_negative_whose_logarithm_is_learnt(toy_minbias):
+    clipped = {}
+    for form in ("cholesky", "log"):
+        options = OPTIONS | {"parametrisation": form, "min_weight": 1e-12}
+        model = HierarchicalGMM(**options).fit(toy_minbias)
+        model.sample(2000, seed=1)
+        clipped[form] = model.sample_report_["weights_clipped"]["count"]
+    assert clipped["cholesky"] > 50 and clipped["log"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fitted"),
+    [
+        ("draw", "uniform", "tracks"),
+        ("parametrisation", "cholesky", "log"),
+        ("features", "linear", "asinh"),
+    ],
+)
+def test_what_a_fit_has_fixed_stays(cured, name, value, fitted):
+    cured.set_params(**{name: value})
+    with pytest.raises(ValueError, match=f"{name} = '{value}', but .* with '{fitted}': fit again"):
+        cured.sample(2, seed=1)
+    cured.set_params(**{name: fitted})
+
+
 def test_tracks_outside_the_training_range_are_counted_or_redrawn(model):
     events = model.sample(2000, seed=1)
     points = np.column_stack(
@@ -230,7 +288,9 @@ def test_scikit_learn_manners(model):
         fresh.sample(3, seed=1)
 
 
-def test_save_and_load_sample_alike(model, tmp_path):
+@pytest.mark.parametrize("name", ["model", "cured"])
+def test_save_and_load_sample_alike(name, request, tmp_path):
+    model = request.getfixturevalue(name)
     model.save(tmp_path / "model.npz")
     loaded = HierarchicalGMM.load(tmp_path / "model.npz")
     assert ak.array_equal(loaded.sample(100, seed=9), model.sample(100, seed=9))
@@ -310,7 +370,10 @@ def broken(events, name, value):
         ({"clip_eigenvalues": 0.0}, "clip_eigenvalues = 0.0"),
         ({"min_weight": 0.0}, "min_weight = 0.0"),
         ({"pt_limits": (0.0, 1.0)}, "pt_limits = "),
-        ({"outside": "drop"}, "outside = 'drop'"),
+        ({"outside": "drop"}, "outside = 'drop': 'keep' or 'redraw'"),
+        ({"draw": "events"}, "draw = 'events': 'uniform' or 'tracks'"),
+        ({"parametrisation": "qr"}, "parametrisation = 'qr': 'cholesky' or 'log'"),
+        ({"features": "log"}, "features = 'log': 'linear' or 'asinh'"),
         ({"covariance_floor": -1.0}, "covariance_floor = -1.0: give a number above 0"),
         ({"max_components": 0}, "max_components: give positive whole numbers"),
     ],

@@ -5,10 +5,10 @@ from math import comb
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
-from scipy.stats import ortho_group
+from scipy.stats import ortho_group, wasserstein_distance
 
 from hepgmm.validate import frechet_distance, kernel_distance
-from hepgmm.validate.distances import discrepancy, gaussian_distance
+from hepgmm.validate.distances import discrepancy, gaussian_distance, weighted_wasserstein
 
 
 def covariance(d, seed):
@@ -116,3 +116,14 @@ def test_bad_samples_are_named(distance):
     x[3, 1] = np.nan
     with pytest.raises(ValueError, match="real: row 3 holds a NaN"):
         distance(x, y, seed=1)
+
+
+def test_wasserstein_distance_is_scipys():
+    rng = np.random.default_rng(9)
+    x, y = np.round(rng.normal(size=(40, 2)), 1), np.round(rng.normal(0.3, 2, (60, 2)), 1)
+    weights = rng.integers(0, 4, 100)
+    is_second = np.arange(100) >= 40
+    ours = weighted_wasserstein(np.concatenate([x, y]), is_second)(weights)
+    for column in range(2):
+        exact = wasserstein_distance(x[:, column], y[:, column], weights[:40], weights[40:])
+        assert ours[column] == pytest.approx(exact)

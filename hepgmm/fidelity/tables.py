@@ -1,0 +1,88 @@
+"""Tables of generators, filled from the file of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hepgmm.report import format_measurement
+
+__all__ = ["ROWS", "fidelity_table", "size_table"]
+
+#: Figures of the short table: name → what it is called.
+ROWS = {
+    "auc_events": "AUC, events",
+    "auc_accepted": "AUC, accepted region",
+    "auc_tracks": "AUC, tracks",
+    "auc_bundles": "AUC, bundles of 60",
+    "auc_transformer": "AUC, transformer",
+    "auc_events_unsplit": "AUC, duplicates count",
+    "fpd": "FPD",
+    "kpd": "KPD",
+    "w1_events": "W1 of summaries",
+    "w1_tracks": "W1 of tracks",
+    "nearest": "nearest",
+}
+
+
+def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
+    """Generators down, figures across, each with its error; the floor is the first line.
+
+    Parameters
+    ----------
+    figures
+        What :func:`~hepgmm.fidelity.measure_fidelity` returns.
+    rows
+        Name of a figure → heading.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of strings; a dash where a generator has no such figure.
+    """
+    import pandas as pd
+
+    measured = {n: e for n, e in figures["generators"].items() if "figures" in e}
+    table = {}
+    for name, heading in rows.items():
+        column = {entry["title"]: _text(entry["figures"].get(name)) for entry in measured.values()}
+        floors = [e["figures"][name]["floor"] for e in measured.values() if name in e["figures"]]
+        table[heading] = {"real against real": f"{floors[0]:.3g}" if floors else "–"} | column
+    for classifier, heading in (("trees", "ΔAUC, trees"), ("mlp", "ΔAUC, MLP")):
+        column = {
+            e["title"]: _text(e.get("transfer", {}).get(classifier)) for e in measured.values()
+        }
+        floor = _text(figures.get("transfer_floor", {}).get(classifier))
+        table[heading] = {"real against real": floor} | column
+    table["events/s"] = {"real against real": "–"} | {
+        entry["title"]: f"{entry['per_second']:,.0f}" for entry in measured.values()
+    }
+    return pd.DataFrame(table)
+
+
+def size_table(figures: Mapping, row: str):
+    """One figure against the number of training events, a column for each generator.
+
+    Parameters
+    ----------
+    figures
+        As in :func:`fidelity_table`.
+    row
+        Name of the figure.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    import pandas as pd
+
+    titles = {name: entry["title"] for name, entry in figures["generators"].items()}
+    return pd.DataFrame(
+        {
+            f"{int(size):,} events": {titles[n]: _text(e.get(row)) for n, e in entries.items()}
+            for size, entries in figures["sizes"].items()
+        }
+    ).T
+
+
+def _text(figure):
+    return format_measurement(figure) if figure else "–"

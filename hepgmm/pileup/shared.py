@@ -1,0 +1,322 @@
+"""The better hierarchy: components that all events share, and events that are templates."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+
+from hepgmm.mixture.large import fit_one
+from hepgmm.mixture.sampling import check_draw, generator, seed_sequence, share
+from hepgmm.pileup.generator import Generator
+from hepgmm.pileup.moving import Draws, fill_events
+from hepgmm.pileup.templates import make_templates, partner_bounds, to_points
+from hepgmm.pileup.training import find_training_events
+from hepgmm.tracks import FEATURES, flatten, make_events
+
+__all__ = ["SharedGMM"]
+
+#: The fewest tracks for each component.
+TRACKS_EACH = 10
+#: Events whose tracks are drawn together, from one stream.
+BATCH = 2048
+#: First key of a stream: that of the templates, and that of the tracks.
+TEMPLATES, TRACKS = 0, 1
+
+
+class SharedGMM(Generator):
+    r"""Pileup events as moved templates, in Gaussian components that all events share.
+
+    Lower level: one mixture for all prompt tracks, those with d0 = dz = 0, in (eta, log pT), and
+    one for all displaced tracks in (eta, log pT, log \|d0\|, log \|dz\|). Upper level: a kernel
+    mixture over events, each training event a template.
+
+    A synthetic event takes the prompt tracks of one template and the displaced ones, with the
+    signs of d0 and dz, of another: of like multiplicity, and with an odd or even number of
+    displaced tracks as the first has (charge is conserved, so that the number of charged particles
+    is even but for those that leave the tracker). These are turned by a random azimuth, and
+    mirrored in eta or not; of several such orientations the one with most close pairs of prompt and
+    displaced tracks is taken. Then every track moves within one of its components, drawn by its
+    responsibilities: with u = L⁻¹ (x - μ), its new place is μ + L u', where
+
+    .. math:: u'_i = \sqrt{1 - h_i^2}\, u_i + h_i \xi_i, \qquad \xi_i \sim N(0, 1),
+
+    which leaves the component's distribution as it is, whatever h. Tracks in the outer hundredth of
+    a component, which need not be Gaussian, stay, and no track moves there, or out of the range of
+    the training tracks. Last, momenta are shifted so
+    that the sum of their vectors is to the root of the sum of pT² what it is in the template, and
+    the event as a whole is boosted along the beam, scaled in pT, mirrored in phi and in eta, and
+    turned by a uniform azimuth.
+
+    Parameters
+    ----------
+    n_prompt
+        Components of prompt tracks; fewer if there are not 10 tracks for each.
+    n_displaced
+        Components of displaced tracks.
+    min_tracks
+        Events with fewer tracks are dropped (and counted).
+    redraw_eta
+        h of eta, in units of the component's width, for 1000 templates. All four widths fall with
+        the number n of templates as (n / 1000)^(-1/6), Scott's rule for two dimensions.
+    redraw
+        h of log pT, log \|d0\| and log \|dz\|, at most 1.
+    boost
+        Standard deviation of the event's boost along the beam, in units of eta; of a track at eta
+        only the part 1 - (eta / eta_max)², so that the beams stay where they are.
+    scale
+        Standard deviation of the logarithm of the event's scale of pT.
+    partners
+        The partner is among so many neighbours to either side, in the order of multiplicity.
+    orientations
+        How many orientations of the displaced tracks are tried.
+    covariance_floor
+        Least variance of a component.
+    max_tracks
+        A mixture is fitted to at most so many tracks, chosen at random.
+    n_init
+        Starts of the two fits.
+    workers
+        Threads for fitting; no effect on the result.
+    seed
+        Seed of the fit, an int or a list of ints.
+
+    Attributes
+    ----------
+    tracks_
+        Tracks of the templates, float32 ``(N, 5)`` in the order of ``hepgmm.tracks.FEATURES``; an
+        event's prompt ones come first.
+    offsets_
+        int64: template i has the tracks ``offsets_[i]:offsets_[i + 1]``.
+    n_prompt_
+        int64: how many of a template's tracks are prompt.
+    prompt_
+        The ``GaussianMixture`` of prompt tracks, None if there are none.
+    displaced_
+        The one of displaced tracks.
+    report_
+        What the fit did, in numbers: events used and dropped, components and tracks of both
+        classes, how far the widths were scaled.
+
+    References
+    ----------
+    The move within a component is the exact step of an Ornstein-Uhlenbeck process; the rule for
+    the widths is that of Scott, Multivariate Density Estimation (1992), section 6.3.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
+    >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
+    >>> model = SharedGMM(n_displaced=2).fit(make_events(columns, [20] * 20))
+    >>> len(model.sample(7, seed=2))
+    7
+    """
+
+    FITTED = ("tracks_", "offsets_", "n_prompt_", "prompt_", "displaced_", "report_")
+    HAS_SOURCES = True
+
+    def __init__(
+        self,
+        *,
+        n_prompt=160,
+        n_displaced=64,
+        min_tracks=3,
+        redraw_eta=0.12,
+        redraw=0.9,
+        boost=0.45,
+        scale=0.11,
+        partners=10,
+        orientations=8,
+        covariance_floor=1e-4,
+        max_tracks=200_000,
+        n_init=1,
+        workers=1,
+        seed=0,
+    ):
+        self.n_prompt = n_prompt
+        self.n_displaced = n_displaced
+        self.min_tracks = min_tracks
+        self.redraw_eta = redraw_eta
+        self.redraw = redraw
+        self.boost = boost
+        self.scale = scale
+        self.partners = partners
+        self.orientations = orientations
+        self.covariance_floor = covariance_floor
+        self.max_tracks = max_tracks
+        self.n_init = n_init
+        self.workers = workers
+        self.seed = seed
+
+    def fit(self, events, *, progress=False) -> SharedGMM:
+        """Fit both mixtures and keep the templates.
+
+        Parameters
+        ----------
+        events
+            Min-bias events as :func:`hepgmm.generate` gives them.
+        progress
+            Whether to show progress bars.
+
+        Returns
+        -------
+        SharedGMM
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            For bad events or parameters, or fewer than 10 events with ``min_tracks`` tracks.
+        """
+        self._check_parameters()
+        # A fit that ends early leaves no mixture of the old one and the new.
+        vars(self).pop("report_", None)
+        kept = find_training_events(events, min_tracks=self.min_tracks)
+        tracks, offsets = flatten(events[kept])
+        if (tracks[:, 0] <= 0).any():
+            raise ValueError("events: a track has a pt of 0 GeV, which has no logarithm")
+        event = np.repeat(np.arange(kept.sum()), np.diff(offsets))
+        prompt = ~tracks[:, 3:].any(axis=1)
+        self.tracks_ = tracks[np.lexsort((~prompt, event))].astype(np.float32)
+        self.offsets_, self.n_prompt_ = offsets, np.bincount(event[prompt], minlength=kept.sum())
+        points, _ = to_points(tracks)
+        seeds = np.random.default_rng(self.seed).integers(2**63, size=2)
+        self.prompt_ = self._fit(points[prompt, :2], self.n_prompt, seeds[0], progress)
+        self.displaced_ = self._fit(points[~prompt], self.n_displaced, seeds[1], progress)
+        vars(self).pop("_templates", None)
+        self.report_ = {
+            "events": int(kept.sum()),
+            "events_dropped": int((~kept).sum()),
+            "prompt_tracks": int(prompt.sum()),
+            "displaced_tracks": int((~prompt).sum()),
+            "prompt_K": self.prompt_.n_components if self.prompt_ else 0,
+            "displaced_K": self.displaced_.n_components if self.displaced_ else 0,
+            "narrowing": float((kept.sum() / 1000) ** (-1 / 6)),
+        }
+        return self
+
+    def sample(self, n_events, *, seed, workers=1, return_sources=False):
+        """Synthetic pileup events, each with its vertex at the origin.
+
+        Every 2048 events have a stream of random numbers of their own, so that the result is the
+        same for any ``workers``.
+
+        Parameters
+        ----------
+        n_events
+            How many; exactly so many are returned.
+        seed
+            Anything that ``numpy.random.default_rng`` takes.
+        workers
+            Threads.
+        return_sources
+            Whether to return which training events were followed, too.
+
+        Returns
+        -------
+        events : awkward.Array
+            ``n_events * var * Track[pt, eta, phi, d0, dz]``, float32; GeV, rad, mm.
+        sources : numpy.ndarray
+            int64 ``(n_events,)``, the template of each event's prompt tracks; only with
+            ``return_sources``.
+
+        Raises
+        ------
+        ValueError
+            If the model isn't fitted, or for a bad parameter.
+        """
+        self._check_fitted()
+        self._check_parameters()
+        check_draw(n_events=n_events, workers=workers)
+        templates, root = self._tables(), seed_sequence(seed)
+        chosen, partner = self._pairs(templates, n_events, generator(root, TEMPLATES))
+        n_displaced = np.diff(templates.offsets) - templates.n_prompt
+        counts = templates.n_prompt[chosen] + n_displaced[partner]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        tracks = np.empty((5, starts[-1]), dtype=np.float32)
+        narrowing = self.report_["narrowing"]
+        redraw = np.array([self.redraw_eta, self.redraw, self.redraw, self.redraw])
+        redraw = np.minimum(redraw * narrowing, 1.0)
+        widths = narrowing * np.array([self.boost, self.scale])
+
+        def run(batches):
+            for batch in batches:
+                events = slice(batch * BATCH, min((batch + 1) * BATCH, n_events))
+                own = starts[events.start : events.stop + 1]
+                draws = self._draw(len(own) - 1, own[-1] - own[0], generator(root, TRACKS, batch))
+                fill_events(
+                    tracks[:, own[0] : own[-1]],
+                    own - own[0],
+                    chosen[events],
+                    partner[events],
+                    templates,
+                    draws,
+                    redraw,
+                    widths,
+                )
+
+        share(run, -(-n_events // BATCH), workers)
+        provenance = {"process": "minbias", "generator": "SharedGMM", "seed": str(seed)}
+        columns = dict(zip(FEATURES, tracks, strict=True))
+        events = make_events(columns, counts, provenance=provenance)
+        return (events, chosen) if return_sources else events
+
+    def _fit(self, points, n_components, seed, progress):
+        """A mixture of at most ``n_components``, or None without points."""
+        if not len(points):
+            return None
+        rng = np.random.default_rng(seed)
+        points = points[rng.permutation(len(points))[: self.max_tracks]]
+        return fit_one(
+            points,
+            [min(n_components, max(1, len(points) // TRACKS_EACH))],
+            n_init=self.n_init,
+            floors=self.covariance_floor,
+            seed=seed,
+            workers=self.workers,
+            progress=progress,
+        ).mixture
+
+    def _tables(self):
+        """The templates' tables, built when they are first needed."""
+        if "_templates" not in vars(self):
+            self._templates = make_templates(
+                self.tracks_, self.offsets_, self.n_prompt_, self.prompt_, self.displaced_
+            )
+        return self._templates
+
+    def _pairs(self, templates, n_events, rng):
+        """Templates of the prompt and of the displaced tracks of every event."""
+        chosen = rng.integers(len(templates.order), size=n_events)
+        step = rng.integers(1, self.partners + 1, n_events) * rng.choice([-1, 1], n_events)
+        low, high = partner_bounds(templates, chosen)
+        place = templates.rank[chosen]
+        stepped = place + step
+        # Who would leave the order at one end goes the other way.
+        stepped = np.where((stepped < low) | (stepped > high), place - step, stepped)
+        return chosen, templates.order[np.clip(stepped, low, high)]
+
+    def _draw(self, n_events, n_tracks, rng):
+        k = self.orientations
+        return Draws(
+            rng.uniform(-np.pi, np.pi, (n_events, k)),
+            rng.choice([-1.0, 1.0], (n_events, k)),
+            rng.standard_normal((n_events, 2)),
+            rng.uniform(-np.pi, np.pi, n_events),
+            rng.choice([-1.0, 1.0], (n_events, 2)),
+            rng.random(n_tracks),
+            rng.standard_normal((n_tracks, 4), dtype=np.float32),
+        )
+
+    def _check_parameters(self):
+        for name in ("n_prompt", "n_displaced", "min_tracks", "partners", "orientations", "n_init"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} = {value!r}: give a whole number, 1 or more")
+        for name, most in (("redraw_eta", 1), ("redraw", 1), ("boost", np.inf), ("scale", np.inf)):
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} = {value!r}: give a number from 0 to {most:g}")
+        if not np.all(np.asarray(self.covariance_floor) > 0):
+            raise ValueError(f"covariance_floor = {self.covariance_floor}: give a number above 0")

@@ -1,0 +1,194 @@
+"""Training events as templates: everything that synthetic events are made from, as flat tables."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["CELLS", "LOG_CLOSE", "REACH", "Templates", "make_templates", "partner_bounds"]
+
+#: Cells in eta and phi for counting close tracks, and the reach of the cells in |eta|.
+CELLS, REACH = (24, 16), 6.0
+#: Tracks below this logarithm of pT in GeV are not counted.
+LOG_CLOSE = float(np.log(0.3))
+#: Responsibilities below this are taken for 0.
+LEAST = 1e-4
+#: Rows whose responsibilities are computed at once.
+ROWS = 20_000
+
+
+class Templates(NamedTuple):
+    """Tables of N tracks of n events; event i has the tracks ``offsets[i]:offsets[i + 1]``.
+
+    Attributes
+    ----------
+    offsets
+        int64 ``(n + 1,)``.
+    n_prompt
+        How many of an event's tracks are prompt; these come first, int64 ``(n,)``.
+    points
+        float64 ``(N, 4)``: eta, log pT, log |d0| and log |dz|; the last two only of displaced ones.
+    phi
+        float64 ``(N,)``, in rad.
+    signs
+        float64 ``(N, 2)``: of d0 and dz; 0 for an exact zero.
+    choices
+        int64 ``(C,)``: components that a track may come from, row j of ``edges`` with it.
+    edges
+        float64 ``(C,)``: cumulative responsibilities of a track's components, the last one 1.
+    first
+        int64 ``(N + 1,)``: track t has the choices ``first[t]:first[t + 1]``.
+    means, factors, inverses
+        float64 ``(K, 4)``, ``(K, 4, 4)``, ``(K, 4, 4)``: means, Cholesky factors and their inverses
+        of all components, prompt ones first, in the upper left 2 x 2 corner.
+    sums
+        float64 ``(n, 3)``: sum of px, of py and of pT squared of an event, in GeV.
+    order, rank
+        int64 ``(n,)``: events by parity of the number of displaced tracks, then by multiplicity;
+        and the place of each event in that order.
+    n_even
+        How many have an even number; they come first.
+    maps
+        float32 ``(n, 24, 16)``: prompt tracks near each cell of eta and phi.
+    limits
+        float64 ``(2, 4)``: least and largest point; of eta, minus and plus the largest |eta|.
+    """
+
+    offsets: np.ndarray
+    n_prompt: np.ndarray
+    points: np.ndarray
+    phi: np.ndarray
+    signs: np.ndarray
+    choices: np.ndarray
+    edges: np.ndarray
+    first: np.ndarray
+    means: np.ndarray
+    factors: np.ndarray
+    inverses: np.ndarray
+    sums: np.ndarray
+    order: np.ndarray
+    rank: np.ndarray
+    n_even: int
+    maps: np.ndarray
+    limits: np.ndarray
+
+
+def make_templates(tracks, offsets, n_prompt, prompt, displaced) -> Templates:
+    """Build the tables.
+
+    Parameters
+    ----------
+    tracks
+        float32 ``(N, 5)``: pT, eta, phi, d0 and dz in GeV, rad and mm; an event's prompt first.
+    offsets
+        int64 ``(n + 1,)``.
+    n_prompt
+        int64 ``(n,)``.
+    prompt
+        The ``GaussianMixture`` of prompt tracks in (eta, log pT), or None if there are none.
+    displaced
+        The one of displaced tracks in (eta, log pT, log |d0|, log |dz|), or None.
+    """
+    points, signs = to_points(tracks)
+    pt, _, phi = tracks.T[:3].astype(np.float64)
+    counts = np.diff(offsets)
+    event = np.repeat(np.arange(len(counts)), counts)
+    is_prompt = np.arange(len(tracks)) < (offsets[:-1] + n_prompt)[event]
+    momenta = [pt * np.cos(phi), pt * np.sin(phi), pt**2]
+    odd = (counts - n_prompt) % 2
+    order = np.lexsort((counts, odd))
+    seen = is_prompt & (points[:, 1] > LOG_CLOSE)
+    return Templates(
+        offsets,
+        n_prompt,
+        points,
+        phi,
+        signs,
+        *_choices(points, is_prompt, prompt, displaced),
+        *_components(prompt, displaced),
+        np.stack([np.bincount(event, w, len(counts)) for w in momenta], axis=1),
+        order,
+        np.argsort(order),
+        int((odd == 0).sum()),
+        _maps(points[seen, 0], phi[seen], event[seen], len(counts)),
+        _limits(points, ~is_prompt),
+    )
+
+
+def to_points(tracks):
+    """Points ``(N, 4)`` of tracks ``(N, 5)``, and the signs of d0 and dz."""
+    pt, eta, _, *offsets = tracks.T.astype(np.float64)
+    sizes = np.abs(offsets)
+    logs = np.log(np.where(sizes > 0, sizes, 1.0))
+    return np.stack([eta, np.log(pt), *logs], axis=1), np.sign(offsets).T.copy()
+
+
+def partner_bounds(templates, chosen):
+    """First and last place in ``order`` of the events of the same parity as those chosen."""
+    odd = templates.rank[chosen] >= templates.n_even
+    n = len(templates.order)
+    return np.where(odd, templates.n_even, 0), np.where(odd, n, templates.n_even) - 1
+
+
+def _choices(points, is_prompt, prompt, displaced):
+    """Components that each track may come from, and their cumulative responsibilities."""
+    n_prompt = prompt.n_components if prompt else 0
+    rows, columns, values = [], [], []
+    for mixture, mask, d, shift in (
+        (prompt, is_prompt, 2, 0),
+        (displaced, ~is_prompt, 4, n_prompt),
+    ):
+        own = np.flatnonzero(mask)
+        for begin in range(0, len(own), ROWS):
+            part = own[begin : begin + ROWS]
+            shares = mixture.responsibilities(points[part, :d])
+            row, column = np.nonzero(shares >= LEAST)
+            rows.append(part[row])
+            columns.append(column + shift)
+            values.append(shares[row, column])
+    row, column, value = (np.concatenate(x) for x in (rows, columns, values))
+    by_track = np.argsort(row, kind="stable")
+    row, column, value = row[by_track], column[by_track], value[by_track]
+    first = np.searchsorted(row, np.arange(len(points) + 1))
+    total = np.concatenate([[0.0], np.cumsum(value)])
+    edges = (total[1:] - total[first[row]]) / np.diff(total[first])[row]
+    edges[first[1:] - 1] = 1.0
+    return column, edges, first
+
+
+def _components(prompt, displaced):
+    """Means, Cholesky factors and their inverses of both classes, in four dimensions."""
+    mixtures = [mixture for mixture in (prompt, displaced) if mixture]
+    k = sum(mixture.n_components for mixture in mixtures)
+    means, factors, inverses, begin = np.zeros((k, 4)), np.zeros((k, 4, 4)), np.zeros((k, 4, 4)), 0
+    for mixture in mixtures:
+        own, d = slice(begin, begin + mixture.n_components), mixture.means.shape[1]
+        means[own, :d] = mixture.means
+        factors[own, :d, :d] = np.linalg.cholesky(mixture.covariances)
+        inverses[own, :d, :d] = np.linalg.inv(factors[own, :d, :d])
+        begin = own.stop
+    return means, factors, inverses
+
+
+def _limits(points, displaced):
+    """Range of the points; a displaced track's for the distances, which prompt ones do not have."""
+    reach = np.abs(points[:, 0]).max()
+    limits = np.stack([points.min(axis=0), points.max(axis=0)])
+    limits[:, 0] = -reach, reach
+    if displaced.any():
+        own = points[displaced, 2:]
+        limits[:, 2:] = own.min(axis=0), own.max(axis=0)
+    return limits
+
+
+def _maps(eta, phi, event, n_events):
+    """For each event and cell, how many tracks are in it or in one of the cells around it."""
+    n_eta, n_phi = CELLS
+    inside = np.abs(eta) < REACH
+    row = ((eta[inside] + REACH) * n_eta / (2 * REACH)).astype(int)
+    column = ((phi[inside] / (2 * np.pi) + 0.5) * n_phi).astype(int) % n_phi
+    counts = np.zeros((n_events, n_eta + 2, n_phi), dtype=np.float32)
+    np.add.at(counts, (event[inside], row + 1, column), 1)
+    counts = counts + np.roll(counts, 1, axis=2) + np.roll(counts, -1, axis=2)
+    return counts[:, :-2] + counts[:, 1:-1] + counts[:, 2:]

@@ -1,0 +1,303 @@
+"""The better hierarchy: templates, moves within shared components, what a sample keeps of them."""
+
+import awkward as ak
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from hepgmm.pileup.moving import balance, orient, place
+from hepgmm.pileup.shared import SharedGMM
+from hepgmm.pileup.templates import CELLS, REACH, make_templates
+from hepgmm.tracks import FEATURES, flatten, make_events
+
+#: Everything that changes a template's tracks, switched off.
+STILL = {"redraw_eta": 0, "redraw": 0, "boost": 0, "scale": 0}
+
+
+@pytest.fixture(scope="module")
+def model(toy_minbias):
+    return SharedGMM(n_prompt=6, n_displaced=3, seed=3).fit(toy_minbias)
+
+
+def still(model, **parameters):
+    """The same fit without any move."""
+    clone = SharedGMM(**model.get_params() | STILL | parameters)
+    vars(clone).update({name: value for name, value in vars(model).items() if name.endswith("_")})
+    return clone
+
+
+def column(events, name):
+    return ak.to_numpy(ak.flatten(events[name])).astype(float)
+
+
+def test_every_kept_event_is_a_template(toy_minbias, model):
+    kept = toy_minbias[ak.num(toy_minbias) >= 3]
+    assert model.report_["events"] == len(kept)
+    assert model.report_["events_dropped"] == len(toy_minbias) - len(kept)
+    np.testing.assert_array_equal(np.diff(model.offsets_), ak.num(kept))
+    np.testing.assert_array_equal(model.n_prompt_, ak.sum(kept.d0 == 0, axis=1))
+    for i in range(len(kept)):
+        own = model.tracks_[model.offsets_[i] : model.offsets_[i + 1]]
+        assert not own[: model.n_prompt_[i], 3:].any()
+        np.testing.assert_allclose(np.sort(own[:, 0]), np.sort(kept.pt[i]))
+
+
+def test_exactly_n_events_of_the_same_format(toy_minbias, model):
+    for n in (0, 1, 37):
+        events = model.sample(n, seed=1)
+        assert len(events) == n
+        assert events.type.content == toy_minbias.type.content
+
+
+def test_seed_decides_and_workers_do_not(model):
+    first = flatten(model.sample(5000, seed=1))[0]
+    np.testing.assert_array_equal(first, flatten(model.sample(5000, seed=1, workers=2))[0])
+    assert not np.array_equal(first[:100], flatten(model.sample(5000, seed=2))[0][:100])
+
+
+def test_save_and_load_sample_alike(model, tmp_path):
+    model.save(tmp_path / "model.npz")
+    loaded = SharedGMM.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(
+        flatten(loaded.sample(50, seed=4))[0], flatten(model.sample(50, seed=4))[0]
+    )
+
+
+def test_sources_are_the_templates_of_the_prompt_tracks(model):
+    events, sources = model.sample(3000, seed=1, return_sources=True)
+    n_prompt = ak.to_numpy(ak.sum(events.d0 == 0, axis=1))
+    np.testing.assert_array_equal(n_prompt, model.n_prompt_[sources])
+    assert set(sources) == set(range(len(model.n_prompt_)))
+
+
+def test_partner_has_the_parity_and_nearly_the_multiplicity(model):
+    events, sources = model.sample(3000, seed=1, return_sources=True)
+    n_displaced = ak.to_numpy(ak.sum(events.d0 != 0, axis=1))
+    of_source = np.diff(model.offsets_) - model.n_prompt_
+    assert ((n_displaced - of_source[sources]) % 2 == 0).all()
+    assert (n_displaced != of_source[sources]).mean() > 0.3
+
+
+def test_without_moves_only_symmetries_change_a_template(model):
+    events, sources = still(model, partners=1).sample(400, seed=1, return_sources=True)
+    for i, source in enumerate(sources):
+        event, n = events[i], model.n_prompt_[source]
+        template = model.tracks_[model.offsets_[source] :][:n]
+        sign = np.sign(event.eta[0] * template[0, 1])
+        np.testing.assert_allclose(event.eta[:n], sign * template[:, 1], rtol=1e-5)
+        assert not ak.any(event.d0[:n])
+
+
+def test_balance_is_that_of_the_template(model):
+    events, sources = still(model, redraw=1.0).sample(500, seed=1, return_sources=True)
+    pt, phi = events.pt, events.phi
+    x, y = ak.sum(pt * np.cos(phi), axis=1), ak.sum(pt * np.sin(phi), axis=1)
+    recoil = (x**2 + y**2) / ak.sum(pt**2, axis=1)
+    pt, _, phi = model.tracks_.T[:3].astype(float)
+    parts = [np.add.reduceat(q, model.offsets_[:-1]) for q in (pt * np.cos(phi), pt * np.sin(phi))]
+    of_template = (parts[0] ** 2 + parts[1] ** 2) / np.add.reduceat(pt**2, model.offsets_[:-1])
+    # Each track takes a share by its old pT², so that the new sum of pT² differs a little.
+    difference = ak.to_numpy(recoil) - of_template[sources]
+    shuffled = ak.to_numpy(recoil) - np.roll(of_template[sources], 1)
+    assert np.median(np.abs(difference)) < np.median(np.abs(shuffled)) / 2
+
+
+def test_balance_restores_a_vector_sum():
+    rng = np.random.default_rng(1)
+    tracks = rng.normal(size=(5, 20))
+    square = (tracks[0] ** 2 + tracks[2] ** 2).sum()
+    sums = np.array([3.0, -4.0, 4 * square])
+    momentum = tracks[[0, 2]].copy()
+    balance(tracks, sums, 2.0, 1.0, 0.0)
+    x, y = (tracks[0] * f(tracks[2]) for f in (np.cos, np.sin))
+    # √(Σ pT² / Σ pT² of the template) is 1/2, and the scale of 2 undoes it.
+    np.testing.assert_allclose([x.sum(), y.sum()], [3.0, -4.0])
+    weight = (momentum**2).sum(axis=0)
+    moved = (np.stack([x, y]) / 2 - momentum) / weight
+    np.testing.assert_allclose(moved, moved[:, :1] * np.ones(20), atol=1e-9)
+
+
+def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
+    rng = np.random.default_rng(5)
+    n, mean = 4000, np.array([0.5, -1.0, 2.0, 3.0])
+    factor = np.tril(rng.normal(size=(4, 4)))
+    factor[np.diag_indices(4)] = [0.3, 1.0, 2.0, 0.7]
+    old = mean + rng.normal(size=(n, 4)) @ factor.T
+    tables = one_component(old, mean, factor)
+    for redraw in (np.array([0.2, 0.8, 0.5, 1.0]), np.ones(4), np.zeros(4)):
+        new, point = np.empty((n, 4)), np.empty(4)
+        for t in range(n):
+            normal = rng.normal(size=4)
+            place(point, tables, t, 4, 0.5, normal, np.sqrt(1 - redraw**2), redraw)
+            new[t] = point
+        whitened, before = ((x - mean) @ np.linalg.inv(factor).T for x in (new, old))
+        for i in range(4):
+            assert kstest(whitened[:, i], "norm").pvalue > 1e-3
+            expected = np.sqrt(1 - redraw[i] ** 2)
+            found = np.corrcoef(whitened[:, i], before[:, i])[0, 1]
+            # Two tracks in a hundred stay.
+            assert found == pytest.approx(expected, abs=0.06 + 4 / np.sqrt(n))
+
+
+def test_tracks_in_the_tail_or_about_to_leave_the_range_stay():
+    mean, factor, far = np.zeros(4), np.eye(4), np.array([[4.0, 0, 0, 0], [0.5, 0, 0, 0]])
+    tables, point = one_component(far, mean, factor), np.empty(4)
+    keep, redraw = np.full(4, 0.6), np.full(4, 0.8)
+    place(point, tables, 0, 4, 0.5, np.zeros(4), keep, redraw)
+    np.testing.assert_array_equal(point, far[0])
+    place(point, tables, 1, 4, 0.5, np.zeros(4), keep, redraw)
+    np.testing.assert_allclose(point, 0.6 * far[1])
+    narrow = tables._replace(limits=np.array([[0.4] * 4, [9.0] * 4]))
+    place(point, narrow, 1, 4, 0.5, np.zeros(4), keep, redraw)
+    np.testing.assert_array_equal(point, far[1])
+
+
+def test_distances_stay_within_those_of_the_templates(toy_minbias, model):
+    events = model.sample(3000, seed=1)
+    for name in ("d0", "dz"):
+        assert ak.max(abs(events[name])) <= 1.00001 * ak.max(abs(toy_minbias[name]))
+
+
+def one_component(points, mean, factor):
+    """Tables of one event whose tracks all come from one component."""
+    n = len(points)
+    tracks = np.ones((n, 5), dtype=np.float32)
+    tables = make_templates(tracks, np.array([0, n]), np.array([0]), None, Alone(mean, factor))
+    anywhere = np.array([[-np.inf] * 4, [np.inf] * 4])
+    return tables._replace(points=points, limits=anywhere)
+
+
+class Alone:
+    """A mixture of one component."""
+
+    n_components = 1
+
+    def __init__(self, mean, factor):
+        self.means, self.covariances = mean[None], (factor @ factor.T)[None]
+
+    def responsibilities(self, points):
+        return np.ones((len(points), 1))
+
+
+def test_choices_and_edges_are_the_responsibilities(model):
+    tables = model._tables()
+    prompt = np.arange(len(model.tracks_)) < np.repeat(
+        model.offsets_[:-1] + model.n_prompt_, np.diff(model.offsets_)
+    )
+    for mixture, own, d, shift in (
+        (model.prompt_, prompt, 2, 0),
+        (model.displaced_, ~prompt, 4, model.prompt_.n_components),
+    ):
+        rows = np.flatnonzero(own)[:50]
+        expected = mixture.responsibilities(tables.points[rows, :d])
+        for t, shares in zip(rows, expected, strict=True):
+            part = slice(tables.first[t], tables.first[t + 1])
+            found = np.zeros(len(shares))
+            found[tables.choices[part] - shift] = np.diff(tables.edges[part], prepend=0)
+            np.testing.assert_allclose(found, shares, atol=3e-4)
+
+
+def test_orientation_has_the_most_close_pairs(model):
+    tables, rng = model._tables(), np.random.default_rng(2)
+    for a in range(20):
+        b = rng.integers(len(model.n_prompt_))
+        first, last = model.offsets_[b] + model.n_prompt_[b], model.offsets_[b + 1]
+        turns, flips = rng.uniform(-np.pi, np.pi, 8), rng.choice([-1.0, 1.0], 8)
+        trials = zip(turns, flips, strict=True)
+        counts = np.array([pairs(model, a, first, last, *trial) for trial in trials])
+        assert counts[orient(tables, a, first, last, turns, flips)] == counts.max()
+
+
+def pairs(model, a, first, last, turn, flip):
+    """Prompt tracks of template a in the cells around displaced tracks, counted one by one."""
+    n_eta, n_phi = CELLS
+
+    def cell(eta, phi):
+        turned = (phi / (2 * np.pi) + 0.5) % 1
+        return int((eta + REACH) * n_eta / (2 * REACH)), int(turned * n_phi) % n_phi
+
+    def counted(t):
+        return model.tracks_[t, 0] > 0.3
+
+    own = [t for t in range(model.offsets_[a], model.offsets_[a] + model.n_prompt_[a])]
+    prompt = [
+        cell(*model.tracks_[t, 1:3]) for t in own if counted(t) and abs(model.tracks_[t, 1]) < REACH
+    ]
+    total = 0
+    for t in range(first, last):
+        eta = flip * model.tracks_[t, 1]
+        if counted(t) and abs(eta) < REACH:
+            row, place = cell(eta, model.tracks_[t, 2] + turn)
+            total += sum(abs(row - r) <= 1 and (place - p + 1) % n_phi <= 2 for r, p in prompt)
+    return total
+
+
+def test_symmetries_of_a_sample(model):
+    events = model.sample(4000, seed=7)
+    leading = ak.to_numpy(events.phi[:, 0]).astype(float)
+    assert kstest(leading, "uniform", args=(-np.pi, 2 * np.pi)).pvalue > 1e-3
+    for name in ("eta", "d0", "dz"):
+        positive = ak.to_numpy(ak.sum(events[name] > 0, axis=1) - ak.sum(events[name] < 0, axis=1))
+        assert abs(positive.mean()) < 4 * positive.std() / np.sqrt(len(events))
+
+
+def test_narrower_with_more_templates(toy_minbias):
+    few = SharedGMM(n_prompt=2, n_displaced=2).fit(toy_minbias)
+    many = SharedGMM(n_prompt=2, n_displaced=2).fit(ak.concatenate([toy_minbias] * 3))
+    assert few.report_["narrowing"] / many.report_["narrowing"] == pytest.approx(3 ** (1 / 6))
+
+
+def test_an_event_without_prompt_tracks_or_without_displaced_ones(toy_minbias):
+    for kept in (toy_minbias.d0 != 0, toy_minbias.d0 == 0):
+        events = toy_minbias[kept]
+        model = SharedGMM(n_prompt=3, n_displaced=2).fit(events)
+        sample = model.sample(200, seed=1)
+        assert ak.all((sample.d0 != 0) == ak.any(events.d0 != 0))
+        assert np.isfinite(flatten(sample)[0]).all()
+
+
+def test_few_tracks_a_class_give_few_components(toy_minbias):
+    model = SharedGMM(n_prompt=100, n_displaced=100).fit(toy_minbias)
+    assert model.report_["displaced_K"] == model.report_["displaced_tracks"] // 10 < 100
+
+
+def test_heavy_tails_stay_finite():
+    rng = np.random.default_rng(1)
+    columns = {name: np.exp(rng.normal(0, 12, 400)) for name in ("pt", "d0", "dz")}
+    columns |= {"eta": rng.normal(size=400), "phi": rng.uniform(-3, 3, 400)}
+    columns = {name: np.clip(columns[name], None, 1e4) for name in FEATURES}
+    sample = SharedGMM(n_displaced=2).fit(make_events(columns, [20] * 20)).sample(2000, seed=1)
+    assert np.isfinite(flatten(sample)[0]).all()
+    assert ak.min(sample.pt) > 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_prompt": 0}, "n_prompt = 0: give a whole number"),
+        ({"partners": 1.5}, "partners = 1.5"),
+        ({"redraw": 1.2}, "redraw = 1.2: give a number from 0 to 1"),
+        ({"boost": -0.1}, "boost = -0.1"),
+        ({"covariance_floor": 0}, "covariance_floor = 0"),
+    ],
+)
+def test_bad_parameters_are_named(toy_minbias, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        SharedGMM(**parameters).fit(toy_minbias)
+
+
+def test_bad_use_is_told(toy_minbias, model):
+    with pytest.raises(ValueError, match="not fitted"):
+        SharedGMM().sample(3, seed=1)
+    with pytest.raises(ValueError, match=r"at least 10 events with at least 3 tracks, got 0"):
+        SharedGMM().fit(toy_minbias[ak.num(toy_minbias) == 2])
+    with pytest.raises(ValueError, match="n_events = -1"):
+        model.sample(-1, seed=1)
+
+
+def test_a_failed_refit_leaves_no_mixed_model(toy_minbias):
+    model = SharedGMM(n_prompt=2, n_displaced=2).fit(toy_minbias)
+    with pytest.raises(ValueError, match="events"):
+        model.fit(toy_minbias[:4])
+    with pytest.raises(ValueError, match="not fitted"):
+        model.sample(1, seed=1)
