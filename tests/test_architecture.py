@@ -18,7 +18,7 @@ ROWS = [
     {"presets", "stages", "report"},
     {"plots", "widgets"},
     {"merit", "analysis", "benchmark", "fidelity"},
-    {"book", "arguments", "cli"},
+    {"book", "arguments", "commands", "cli"},
 ]
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}
 

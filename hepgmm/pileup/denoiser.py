@@ -9,11 +9,21 @@ from torch import nn
 __all__ = ["Denoiser"]
 
 
+def pool(x, counts):
+    """Sums over the tracks of every event, divided by their number n and by √n.
+
+    A mean says what an event is like; the sum over √n is of order 1 for pure noise, however many
+    tracks there are, so that small common shifts stand out.
+    """
+    total = torch.segment_reduce(x, "sum", lengths=counts, unsafe=True)
+    n = counts[:, None]
+    return total / n, total / n.sqrt()
+
+
 class Layer(nn.Module):
     """Tracks speak to a vector of the event, and the vector to the tracks (EPiC).
 
-    g ← g + W SiLU(pool(x) + V g), with the mean and the sum over the tracks of the event pooled;
-    x ← x + B SiLU(A LayerNorm(x) + C g).
+    g ← g + W SiLU(V g + P pool(LayerNorm(x))); x ← x + B SiLU(A LayerNorm(x) + C g).
 
     Parameters
     ----------
@@ -32,11 +42,10 @@ class Layer(nn.Module):
         self.contract = nn.Linear(width, width)
         nn.init.zeros_(self.contract.weight)
 
-    def forward(self, x, g, counts, typical):
+    def forward(self, x, g, counts):
         """Tracks x, shape (N, width), and event vectors g, shape (n, global_width), updated."""
         h = self.norm(x)
-        total = torch.segment_reduce(h, "sum", lengths=counts, unsafe=True)
-        pooled = self.pooled(torch.cat([total / counts[:, None], total / typical], 1))
+        pooled = self.pooled(torch.cat(pool(h, counts), 1))
         g = g + self.update(F.silu(pooled + self.event(g)))
         h = self.expand(h) + self.shared(g).repeat_interleave(counts, 0)
         return x + self.contract(F.silu(h)), g
@@ -47,14 +56,15 @@ class Denoiser(nn.Module):
 
     D = x / (σ² + 1) + σ / √(σ² + 1) F(x / √(σ² + 1); σ, n), the preconditioning of Karras et al.
     (arXiv:2206.00364, table 1) for features of unit variance, with F made of layers of EPiC-GAN
-    (Buhmann et al., arXiv:2301.08128) that know log σ and the number n of tracks. Events lie one
-    after the other, so that there is no padding.
+    (Buhmann et al., arXiv:2301.08128). The vector of the event starts from log σ, the number n of
+    tracks, and the sums of the noisy features and of their squares. Events lie one after the other,
+    so that there is no padding.
 
     Parameters
     ----------
     n_features, width, global_width, n_layers : int
     typical : float
-        Number of tracks that sums are divided by.
+        Unit of the number of tracks.
 
     Examples
     --------
@@ -68,7 +78,7 @@ class Denoiser(nn.Module):
         self.typical = typical
         self.register_buffer("frequencies", 2.0 ** torch.arange(-3, 5), persistent=False)
         self.condition = nn.Sequential(
-            nn.Linear(2 + 2 * len(self.frequencies), global_width),
+            nn.Linear(2 + 2 * len(self.frequencies) + 2 * n_features, global_width),
             nn.SiLU(),
             nn.Linear(global_width, global_width),
         )
@@ -83,10 +93,12 @@ class Denoiser(nn.Module):
         noise = sigma.log() / 4
         waves = noise * self.frequencies
         n = (counts[:, None] / self.typical).float()
-        g = self.condition(torch.cat([noise, n.log(), waves.sin(), waves.cos()], 1))
         sigma = sigma.repeat_interleave(counts, 0)
         root = (sigma**2 + 1).sqrt()
-        h = self.embed(x / root)
+        scaled = x / root
+        _, sums = pool(torch.cat([scaled, scaled**2 - 1], 1), counts)
+        g = self.condition(torch.cat([noise, n.log(), waves.sin(), waves.cos(), sums], 1))
+        h = self.embed(scaled)
         for layer in self.layers:
-            h, g = layer(h, g, counts, self.typical)
+            h, g = layer(h, g, counts)
         return x / root**2 + sigma / root * self.output(self.norm(h))

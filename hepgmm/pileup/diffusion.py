@@ -12,14 +12,14 @@ from hepgmm.pileup.generator import Generator
 
 __all__ = ["DiffusionPileup"]
 
-#: What is diffused: log pT, eta, whether displaced, asinh of d0 and dz, cos phi, sin phi.
+#: What is diffused: log pT, eta, whether displaced, asinh of d0 and dz, px, py.
 N_FEATURES = 7
 #: Settings that are whole numbers.
 SIZES = ("width", "global_width", "n_layers", "n_steps")
 #: Mean and spread of the logarithm of the noise in training (Karras et al., table 1).
-LOG_NOISE = (-1.2, 1.2)
+LOG_NOISE = (0.0, 1.5)
 #: Least and largest noise in sampling, and the power in which its steps are equal.
-LEAST, LARGEST, POWER = 0.002, 80.0, 7.0
+LEAST, LARGEST, POWER = 0.005, 40.0, 7.0
 #: Events sampled at once.
 BATCH = 256
 
@@ -28,7 +28,7 @@ class DiffusionPileup(Generator):
     """Pileup events as clouds of tracks that are gradually freed of noise.
 
     A network D(x; σ) learns to recover all tracks of an event, in (log pT, eta, displaced or not,
-    asinh(d0 / 10 nm), asinh(dz / 10 nm), cos phi, sin phi), each of unit variance, from their sum
+    asinh(d0 / 10 nm), asinh(dz / 10 nm), px, py), each of unit variance, from their sum
     with Gaussian noise of any spread σ, the "EDM" of Karras et al. [1]_. It is made of EPiC layers
     [2]_, in which tracks exchange means and sums: the order of the tracks doesn't matter, the cost
     is linear in their number, and correlations within an event can be learnt; [3]_ and [4]_ have
@@ -156,19 +156,15 @@ class DiffusionPileup(Generator):
         clouds = read_clouds(events, min_tracks=self.min_tracks)
         self.multiplicities_ = clouds.counts
         self.range_ = np.stack([clouds.features.min(axis=0), clouds.features.max(axis=0)])
+        log_pt, eta, d0, dz = clouds.features.T
+        momentum = np.exp(log_pt + 1j * clouds.phi)
         points = np.column_stack(
-            [
-                clouds.features[:, :2],
-                clouds.displaced,
-                clouds.features[:, 2:],
-                np.cos(clouds.phi),
-                np.sin(clouds.phi),
-            ]
+            [log_pt, eta, clouds.displaced, d0, dz, momentum.real, momentum.imag]
         )
         # Only these means survive a turn and mirrors.
         self.shift_ = points.mean(axis=0) * [1, 0, 1, 0, 0, 0, 0]
         spread = np.sqrt(((points - self.shift_) ** 2).mean(axis=0))
-        spread[5:] = np.sqrt(0.5)
+        spread[5:] = np.sqrt((spread[5:] ** 2).mean())
         self.scale_ = np.where(spread > 0, spread, 1.0)
         points = torch.from_numpy((points - self.shift_) / self.scale_).float()
         offsets = torch.from_numpy(np.cumsum([0, *clouds.counts]))

@@ -19,7 +19,7 @@ from hepgmm.pileup.summaries import (
 __all__ = ["FlowPileup"]
 
 #: Settings that are whole numbers.
-SIZES = ("transforms", "width", "event_transforms", "event_width", "bins")
+SIZES = ("transforms", "width", "bins")
 #: Tracks drawn at once.
 CHUNK = 65536
 #: How often tracks beyond their event's extremes are drawn again.
@@ -49,9 +49,9 @@ class FlowPileup(Generator):
     ----------
     epochs
         Of each training; the best on a tenth of the events is kept.
-    transforms, event_transforms
-        Autoregressive transforms of the track flow and the event flow.
-    width, event_width
+    transforms
+        Autoregressive transforms of each flow.
+    width
         Width of the two hidden layers of each transform's network.
     bins
         Bins of the splines.
@@ -97,7 +97,7 @@ class FlowPileup(Generator):
     >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
     >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
     >>> events = make_events(columns, [20] * 20)
-    >>> model = FlowPileup(epochs=1, width=8, event_width=8).fit(events)
+    >>> model = FlowPileup(epochs=1, width=8).fit(events)
     >>> len(model.sample(7, seed=2))
     7
     """
@@ -121,8 +121,6 @@ class FlowPileup(Generator):
         epochs=200,
         transforms=3,
         width=64,
-        event_transforms=2,
-        event_width=64,
         bins=8,
         batch_size=32,
         learning_rate=2e-3,
@@ -133,8 +131,6 @@ class FlowPileup(Generator):
         self.epochs = epochs
         self.transforms = transforms
         self.width = width
-        self.event_transforms = event_transforms
-        self.event_width = event_width
         self.bins = bins
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -288,15 +284,12 @@ class FlowPileup(Generator):
     def _flows(self):
         from zuko.flows import NSF
 
-        n = len(SUMMARY)
-        sizes = [
-            (n, 0, self.event_transforms, self.event_width),
-            (4, n + 1, self.transforms, self.width),
-        ]
-        return [
-            NSF(features, context, transforms=k, bins=self.bins, hidden_features=[width, width])
-            for features, context, k, width in sizes
-        ]
+        options = {
+            "transforms": self.transforms,
+            "bins": self.bins,
+            "hidden_features": [self.width, self.width],
+        }
+        return NSF(len(SUMMARY), **options), NSF(4, len(SUMMARY) + 1, **options)
 
 
 def in_units(values, units):

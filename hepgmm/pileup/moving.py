@@ -13,9 +13,9 @@ from hepgmm.pileup.templates import LOG_CLOSE, REACH
 __all__ = ["Draws", "fill_events"]
 
 
-#: Squared distance from the mean, in standard deviations, that a hundredth of a Gaussian in d
-#: dimensions exceeds, at place d: quantiles of χ².
-OUTER = (0.0, 6.635, 9.210, 11.345, 13.277)
+#: Squared distance from the mean, in standard deviations, that a hundredth of a Gaussian in two and
+#: in four dimensions exceeds: quantiles of χ².
+OUTER_2, OUTER_4 = 9.210, 13.277
 
 
 class Draws(NamedTuple):
@@ -55,9 +55,10 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
     Parameters
     ----------
     tracks
-        float32 ``(5, m)``, overwritten: pT, eta, phi, d0 and dz in GeV, rad and mm.
+        float32 ``(5, N)``: pT, eta, phi, d0 and dz in GeV, rad and mm; those of the batch are
+        overwritten.
     starts
-        Event i has the tracks ``starts[i]:starts[i + 1]``.
+        Event i of the batch has the tracks ``starts[i]:starts[i + 1]``.
     chosen, partner
         Template of the prompt and of the displaced tracks, ``(n,)``.
     templates
@@ -65,7 +66,7 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
     draws
         The :class:`Draws`.
     redraw
-        Fresh part h of each coordinate, ``(4,)``.
+        Fresh part h of each coordinate of prompt and of displaced tracks, ``(2, 4)``.
     widths
         Standard deviations ``(2,)`` of the boost in eta and of the logarithm of the scale.
     """
@@ -79,27 +80,27 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
         )
         scale, boost = math.exp(widths[1] * draws.normal[i, 1]), widths[0] * draws.normal[i, 0]
         for to in range(starts[i], starts[i + 1]):
+            number = to - starts[0]
             t, d, turn, flip = templates.offsets[a] + to - starts[i], 2, 0.0, 1.0
             if to - starts[i] >= n_prompt:
                 t, d = displaced + to - starts[i] - n_prompt, 4
                 turn, flip = draws.turns[i, best], draws.flips[i, best]
-            place(point, templates, t, d, draws.uniform[to], draws.track_normal[to], keep, redraw)
+            if d == 2:
+                place(point, templates, t, 2, draws, number, keep[0], redraw[0])
+            else:
+                place(point, templates, t, 4, draws, number, keep[1], redraw[1])
             flip *= draws.mirrors[i, 1]
-            pt = math.exp(point[1])
+            pt = math.exp(point[1]) * (scale if d == 2 else 1.0)
             tracks[0, to] = pt * math.cos(templates.phi[t] + turn)
             eta = flip * point[0]
             tracks[1, to] = eta + boost * max(0.0, 1 - (eta / reach) ** 2)
             tracks[2, to] = pt * math.sin(templates.phi[t] + turn)
             tracks[3, to], tracks[4, to] = 0.0, 0.0
             if d == 4:
-                d0, dz = (
-                    math.exp(point[2]),
-                    math.exp(point[3]),
-                )
-                tracks[3, to] = draws.mirrors[i, 0] * templates.signs[t, 0] * d0
-                tracks[4, to] = flip * templates.signs[t, 1] * dz
+                tracks[3, to] = draws.mirrors[i, 0] * templates.signs[t, 0] * math.exp(point[2])
+                tracks[4, to] = flip * templates.signs[t, 1] * math.exp(point[3])
         own = tracks[:, starts[i] : starts[i + 1]]
-        balance(own, templates.sums[a], scale, draws.mirrors[i, 0], draws.rotation[i])
+        balance(own, templates.sums[a], draws.mirrors[i, 0], draws.rotation[i])
 
 
 @njit(nogil=True, cache=True)
@@ -122,40 +123,59 @@ def orient(templates, a, first, last, turns, flips):
 
 
 @njit(nogil=True, cache=True)
-def place(point, templates, t, d, uniform, normal, keep, redraw):
+def place(point, templates, t, d, draws, number, keep, redraw):
     """Put ``point`` where track t moves to within one of its components, drawn at random.
 
     It stays where it is if it, or its new place, is in the outer hundredth of the component, or
     the new place outside the range of all templates. The step is a Metropolis step: it leaves what
     is Gaussian inside as it is, and what is not Gaussian outside.
+
+    Parameters
+    ----------
+    point
+        ``(4,)``, of which d are overwritten.
+    templates
+        The ``Templates``.
+    t
+        Row of the track.
+    d
+        2 for a prompt track, 4 for a displaced one.
+    draws
+        The :class:`Draws`, of which the track takes those of row ``number``.
+    number
+        Its number in the batch.
+    keep, redraw
+        √(1 - h²) and h of each coordinate, ``(4,)``.
     """
+    old, limits = templates.points, templates.limits
+    means, factors, inverses = templates.means, templates.factors, templates.inverses
     j = templates.first[t]
-    while templates.edges[j] <= uniform:
+    while templates.edges[j] <= draws.uniform[number]:
         j += 1
     k = templates.choices[j]
-    mean, factor, inverse = templates.means[k], templates.factors[k], templates.inverses[k]
     before, after = 0.0, 0.0
     for row in range(d):
         whitened = 0.0
         for column in range(row + 1):
-            whitened += inverse[row, column] * (templates.points[t, column] - mean[column])
-        point[row] = keep[row] * whitened + redraw[row] * normal[row]
+            whitened += inverses[k, row, column] * (old[t, column] - means[k, column])
+        point[row] = keep[row] * whitened + redraw[row] * draws.track_normal[number, row]
         before += whitened**2
         after += point[row] ** 2
-    stays = max(before, after) > OUTER[d]
+    stays = max(before, after) > (OUTER_2 if d == 2 else OUTER_4)
     # From the last coordinate to the first: each needs those before it whitened.
     for row in range(d - 1, -1, -1):
-        coordinate = mean[row]
+        coordinate = means[k, row]
         for column in range(row + 1):
-            coordinate += factor[row, column] * point[column]
+            coordinate += factors[k, row, column] * point[column]
         point[row] = coordinate
-        stays |= not templates.limits[0, row] <= coordinate <= templates.limits[1, row]
+        stays |= coordinate < limits[0, row] or coordinate > limits[1, row]
     if stays:
-        point[:d] = templates.points[t, :d]
+        for row in range(d):
+            point[row] = old[t, row]
 
 
 @njit(nogil=True, cache=True)
-def balance(tracks, sums, scale, mirror, rotation):
+def balance(tracks, sums, mirror, rotation):
     """Give px and py (rows 0 and 2) the template's balance, then turn them into pT and phi.
 
     The tracks share what is missing from √(Σ pT² / Σ pT² of the template) times the template's
@@ -172,5 +192,5 @@ def balance(tracks, sums, scale, mirror, rotation):
     for t in range(tracks.shape[1]):
         weight = tracks[0, t] ** 2 + tracks[2, t] ** 2
         px, py = tracks[0, t] + weight * x, mirror * (tracks[2, t] + weight * y)
-        tracks[0, t] = scale * math.hypot(px, py)
+        tracks[0, t] = math.hypot(px, py)
         tracks[2, t] = math.atan2(px * s + py * c, px * c - py * s)

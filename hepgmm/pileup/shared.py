@@ -10,14 +10,17 @@ from hepgmm.mixture.large import fit_one
 from hepgmm.mixture.sampling import check_draw, generator, seed_sequence, share
 from hepgmm.pileup.generator import Generator
 from hepgmm.pileup.moving import Draws, fill_events
-from hepgmm.pileup.templates import make_templates, partner_bounds, to_points
+from hepgmm.pileup.templates import make_templates, to_points
 from hepgmm.pileup.training import find_training_events
 from hepgmm.tracks import FEATURES, flatten, make_events
 
 __all__ = ["SharedGMM"]
 
-#: The fewest tracks for each component.
-TRACKS_EACH = 10
+#: The fewest tracks for each component, and the fewest blocks of templates if there can be so many.
+TRACKS_EACH, BLOCKS = 10, 64
+#: Parameters that are whole numbers of at least 1, and those from 0 up to something.
+WHOLE = ("n_prompt", "n_displaced", "min_tracks", "block_size", "orientations", "n_init")
+LARGEST = {"redraw_eta": 1, "redraw": 1, "redraw_displaced": 1, "boost": np.inf, "scale": np.inf}
 #: Events whose tracks are drawn together, from one stream.
 BATCH = 2048
 #: First key of a stream: that of the templates, and that of the tracks.
@@ -32,21 +35,23 @@ class SharedGMM(Generator):
     mixture over events, each training event a template.
 
     A synthetic event takes the prompt tracks of one template and the displaced ones, with the
-    signs of d0 and dz, of another: of like multiplicity, and with an odd or even number of
-    displaced tracks as the first has (charge is conserved, so that the number of charged particles
-    is even but for those that leave the tracker). These are turned by a random azimuth, and
-    mirrored in eta or not; of several such orientations the one with most close pairs of prompt and
-    displaced tracks is taken. Then every track moves within one of its components, drawn by its
-    responsibilities: with u = L⁻¹ (x - μ), its new place is μ + L u', where
+    signs of d0 and dz, of another in the same *block*: some templates of similar multiplicity, all
+    with an odd or all with an even number of displaced tracks (charge is conserved, so that the
+    number of charged particles is even but for those that leave the tracker). These are turned by
+    a random azimuth, and mirrored in eta or not; of several such orientations the one with most
+    close pairs of prompt and displaced tracks is taken. Then every track moves within one of its
+    components, drawn by its responsibilities: with u = L⁻¹ (x - μ), its new place is μ + L u',
+    where
 
     .. math:: u'_i = \sqrt{1 - h_i^2}\, u_i + h_i \xi_i, \qquad \xi_i \sim N(0, 1),
 
     which leaves the component's distribution as it is, whatever h. Tracks in the outer hundredth of
     a component, which need not be Gaussian, stay, and no track moves there, or out of the range of
-    the training tracks. Last, momenta are shifted so
-    that the sum of their vectors is to the root of the sum of pT² what it is in the template, and
-    the event as a whole is boosted along the beam, scaled in pT, mirrored in phi and in eta, and
-    turned by a uniform azimuth.
+    the training tracks. Prompt tracks move in both coordinates; displaced ones in their distances
+    only, so that pairs from a decay keep their mass. The pT of prompt tracks is scaled as a whole,
+    momenta are shifted so that the sum of their vectors is to the root of the sum of pT² what it is
+    in the template, and the event is boosted along the beam, mirrored in phi and in eta, and turned
+    by a uniform azimuth.
 
     Parameters
     ----------
@@ -57,17 +62,19 @@ class SharedGMM(Generator):
     min_tracks
         Events with fewer tracks are dropped (and counted).
     redraw_eta
-        h of eta, in units of the component's width, for 1000 templates. All four widths fall with
-        the number n of templates as (n / 1000)^(-1/6), Scott's rule for two dimensions.
+        h of eta of prompt tracks, for 1000 templates. This and the following four fall with the
+        number n of templates as (n / 1000)^(-1/6), Scott's rule for two dimensions.
     redraw
-        h of log pT, log \|d0\| and log \|dz\|, at most 1.
+        h of log pT of prompt tracks, at most 1.
+    redraw_displaced
+        h of log \|d0\| and log \|dz\| of displaced tracks.
     boost
         Standard deviation of the event's boost along the beam, in units of eta; of a track at eta
         only the part 1 - (eta / eta_max)², so that the beams stay where they are.
     scale
-        Standard deviation of the logarithm of the event's scale of pT.
-    partners
-        The partner is among so many neighbours to either side, in the order of multiplicity.
+        Standard deviation of the logarithm of the scale of the pT of prompt tracks.
+    block_size
+        Templates in a block, or fewer, so that there are 64 blocks.
     orientations
         How many orientations of the displaced tracks are tried.
     covariance_floor
@@ -124,9 +131,10 @@ class SharedGMM(Generator):
         min_tracks=3,
         redraw_eta=0.12,
         redraw=0.9,
+        redraw_displaced=0.7,
         boost=0.45,
         scale=0.11,
-        partners=10,
+        block_size=10,
         orientations=8,
         covariance_floor=1e-4,
         max_tracks=200_000,
@@ -139,9 +147,10 @@ class SharedGMM(Generator):
         self.min_tracks = min_tracks
         self.redraw_eta = redraw_eta
         self.redraw = redraw
+        self.redraw_displaced = redraw_displaced
         self.boost = boost
         self.scale = scale
-        self.partners = partners
+        self.block_size = block_size
         self.orientations = orientations
         self.covariance_floor = covariance_floor
         self.max_tracks = max_tracks
@@ -211,14 +220,15 @@ class SharedGMM(Generator):
         workers
             Threads.
         return_sources
-            Whether to return which training events were followed, too.
+            Whether to return which training events were followed, too. Events from different
+            blocks have no training event in common.
 
         Returns
         -------
         events : awkward.Array
             ``n_events * var * Track[pt, eta, phi, d0, dz]``, float32; GeV, rad, mm.
         sources : numpy.ndarray
-            int64 ``(n_events,)``, the template of each event's prompt tracks; only with
+            int64 ``(n_events,)``, the block of the templates of each event; only with
             ``return_sources``.
 
         Raises
@@ -236,7 +246,9 @@ class SharedGMM(Generator):
         starts = np.concatenate([[0], np.cumsum(counts)])
         tracks = np.empty((5, starts[-1]), dtype=np.float32)
         narrowing = self.report_["narrowing"]
-        redraw = np.array([self.redraw_eta, self.redraw, self.redraw, self.redraw])
+        redraw = np.zeros((2, 4))
+        redraw[0, :2] = self.redraw_eta, self.redraw
+        redraw[1, 2:] = self.redraw_displaced
         redraw = np.minimum(redraw * narrowing, 1.0)
         widths = narrowing * np.array([self.boost, self.scale])
 
@@ -246,8 +258,8 @@ class SharedGMM(Generator):
                 own = starts[events.start : events.stop + 1]
                 draws = self._draw(len(own) - 1, own[-1] - own[0], generator(root, TRACKS, batch))
                 fill_events(
-                    tracks[:, own[0] : own[-1]],
-                    own - own[0],
+                    tracks,
+                    own,
                     chosen[events],
                     partner[events],
                     templates,
@@ -260,7 +272,7 @@ class SharedGMM(Generator):
         provenance = {"process": "minbias", "generator": "SharedGMM", "seed": str(seed)}
         columns = dict(zip(FEATURES, tracks, strict=True))
         events = make_events(columns, counts, provenance=provenance)
-        return (events, chosen) if return_sources else events
+        return (events, templates.block[chosen]) if return_sources else events
 
     def _fit(self, points, n_components, seed, progress):
         """A mixture of at most ``n_components``, or None without points."""
@@ -282,20 +294,24 @@ class SharedGMM(Generator):
         """The templates' tables, built when they are first needed."""
         if "_templates" not in vars(self):
             self._templates = make_templates(
-                self.tracks_, self.offsets_, self.n_prompt_, self.prompt_, self.displaced_
+                self.tracks_,
+                self.offsets_,
+                self.n_prompt_,
+                self.prompt_,
+                self.displaced_,
+                block_size=max(2, min(self.block_size, len(self.n_prompt_) // BLOCKS)),
             )
         return self._templates
 
     def _pairs(self, templates, n_events, rng):
         """Templates of the prompt and of the displaced tracks of every event."""
         chosen = rng.integers(len(templates.order), size=n_events)
-        step = rng.integers(1, self.partners + 1, n_events) * rng.choice([-1, 1], n_events)
-        low, high = partner_bounds(templates, chosen)
-        place = templates.rank[chosen]
-        stepped = place + step
-        # Who would leave the order at one end goes the other way.
-        stepped = np.where((stepped < low) | (stepped > high), place - step, stepped)
-        return chosen, templates.order[np.clip(stepped, low, high)]
+        first = templates.bounds[templates.block[chosen]]
+        others = templates.bounds[templates.block[chosen] + 1] - first - 1
+        # One of the others: so many places further on in the block, around its end.
+        step = 1 + (rng.random(n_events) * others).astype(np.int64)
+        place = first + (templates.place[chosen] - first + step) % (others + 1)
+        return chosen, templates.order[place]
 
     def _draw(self, n_events, n_tracks, rng):
         k = self.orientations
@@ -310,11 +326,11 @@ class SharedGMM(Generator):
         )
 
     def _check_parameters(self):
-        for name in ("n_prompt", "n_displaced", "min_tracks", "partners", "orientations", "n_init"):
+        for name in WHOLE:
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} = {value!r}: give a whole number, 1 or more")
-        for name, most in (("redraw_eta", 1), ("redraw", 1), ("boost", np.inf), ("scale", np.inf)):
+        for name, most in LARGEST.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"{name} = {value!r}: give a number from 0 to {most:g}")

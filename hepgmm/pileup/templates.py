@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["CELLS", "LOG_CLOSE", "REACH", "Templates", "make_templates", "partner_bounds"]
+__all__ = ["CELLS", "LOG_CLOSE", "REACH", "Templates", "make_templates"]
 
 #: Cells in eta and phi for counting close tracks, and the reach of the cells in |eta|.
 CELLS, REACH = (24, 16), 6.0
@@ -14,6 +14,8 @@ CELLS, REACH = (24, 16), 6.0
 LOG_CLOSE = float(np.log(0.3))
 #: Responsibilities below this are taken for 0.
 LEAST = 1e-4
+#: Blocks that share a stretch of multiplicity.
+STRETCH = 5
 #: Rows whose responsibilities are computed at once.
 ROWS = 20_000
 
@@ -44,11 +46,14 @@ class Templates(NamedTuple):
         of all components, prompt ones first, in the upper left 2 x 2 corner.
     sums
         float64 ``(n, 3)``: sum of px, of py and of pT squared of an event, in GeV.
-    order, rank
-        int64 ``(n,)``: events by parity of the number of displaced tracks, then by multiplicity;
-        and the place of each event in that order.
-    n_even
-        How many have an even number; they come first.
+    order, place
+        int64 ``(n,)``: events block after block, and the place of each event in that order. All
+        events of a block have an odd or all an even number of displaced tracks, and are drawn at
+        random from a stretch of five blocks in the order of multiplicity.
+    block
+        int64 ``(n,)``: the block of each event.
+    bounds
+        int64 ``(n_blocks + 1,)``: block i has the places ``bounds[i]:bounds[i + 1]``.
     maps
         float32 ``(n, 24, 16)``: prompt tracks near each cell of eta and phi.
     limits
@@ -68,13 +73,14 @@ class Templates(NamedTuple):
     inverses: np.ndarray
     sums: np.ndarray
     order: np.ndarray
-    rank: np.ndarray
-    n_even: int
+    place: np.ndarray
+    block: np.ndarray
+    bounds: np.ndarray
     maps: np.ndarray
     limits: np.ndarray
 
 
-def make_templates(tracks, offsets, n_prompt, prompt, displaced) -> Templates:
+def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) -> Templates:
     """Build the tables.
 
     Parameters
@@ -89,6 +95,8 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced) -> Templates:
         The ``GaussianMixture`` of prompt tracks in (eta, log pT), or None if there are none.
     displaced
         The one of displaced tracks in (eta, log pT, log |d0|, log |dz|), or None.
+    block_size
+        Least number of events in a block, unless there are fewer of their parity.
     """
     points, signs = to_points(tracks)
     pt, _, phi = tracks.T[:3].astype(np.float64)
@@ -97,7 +105,8 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced) -> Templates:
     is_prompt = np.arange(len(tracks)) < (offsets[:-1] + n_prompt)[event]
     momenta = [pt * np.cos(phi), pt * np.sin(phi), pt**2]
     odd = (counts - n_prompt) % 2
-    order = np.lexsort((counts, odd))
+    order, bounds = _blocks(counts, odd, block_size)
+    place = np.argsort(order)
     seen = is_prompt & (points[:, 1] > LOG_CLOSE)
     return Templates(
         offsets,
@@ -109,8 +118,9 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced) -> Templates:
         *_components(prompt, displaced),
         np.stack([np.bincount(event, w, len(counts)) for w in momenta], axis=1),
         order,
-        np.argsort(order),
-        int((odd == 0).sum()),
+        place,
+        np.searchsorted(bounds, place, side="right") - 1,
+        bounds,
         _maps(points[seen, 0], phi[seen], event[seen], len(counts)),
         _limits(points, ~is_prompt),
     )
@@ -124,11 +134,20 @@ def to_points(tracks):
     return np.stack([eta, np.log(pt), *logs], axis=1), np.sign(offsets).T.copy()
 
 
-def partner_bounds(templates, chosen):
-    """First and last place in ``order`` of the events of the same parity as those chosen."""
-    odd = templates.rank[chosen] >= templates.n_even
-    n = len(templates.order)
-    return np.where(odd, templates.n_even, 0), np.where(odd, n, templates.n_even) - 1
+def _blocks(counts, odd, block_size):
+    """Events in the order of their blocks, and where blocks begin and end."""
+    rng, order, ends = np.random.default_rng(0), [], [0]
+    for parity in (0, 1):
+        own = np.flatnonzero(odd == parity)
+        own = own[np.argsort(counts[own], kind="stable")]
+        n_blocks = max(1, len(own) // block_size)
+        edges = np.arange(n_blocks + 1) * len(own) // n_blocks
+        for first in range(0, n_blocks, STRETCH):
+            stretch = edges[first : first + STRETCH + 1]
+            order.append(rng.permutation(own[stretch[0] : stretch[-1]]))
+        if len(own):
+            ends += (ends[-1] + edges[1:]).tolist()
+    return np.concatenate(order), np.array(ends)
 
 
 def _choices(points, is_prompt, prompt, displaced):

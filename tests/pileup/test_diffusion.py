@@ -7,7 +7,7 @@ import torch
 from scipy.stats import kstest
 
 from hepgmm.pileup.denoiser import Denoiser
-from hepgmm.pileup.diffusion import DiffusionPileup, free_of_noise, turn
+from hepgmm.pileup.diffusion import LARGEST, DiffusionPileup, free_of_noise, turn
 from hepgmm.pileup.networks import seeded, tracks_of
 from hepgmm.tracks import make_events
 
@@ -60,9 +60,9 @@ def test_heun_follows_the_exact_flow():
     with seeded(4):
         found = free_of_noise(exact, counts, 60)
     with seeded(4):
-        start = 80.0 * torch.randn(7, 7)
+        start = LARGEST * torch.randn(7, 7)
     torch.testing.assert_close(
-        found, start * spread / (spread**2 + 80**2) ** 0.5, rtol=0.02, atol=0
+        found, start * spread / (spread**2 + LARGEST**2) ** 0.5, rtol=0.02, atol=0
     )
 
 

@@ -1,17 +1,20 @@
 """The better hierarchy: templates, moves within shared components, what a sample keeps of them."""
 
+from itertools import pairwise
+
 import awkward as ak
 import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from hepgmm.pileup.moving import balance, orient, place
-from hepgmm.pileup.shared import SharedGMM
-from hepgmm.pileup.templates import CELLS, REACH, make_templates
+from hepgmm.mixture.sampling import generator, seed_sequence
+from hepgmm.pileup.moving import Draws, balance, orient, place
+from hepgmm.pileup.shared import TEMPLATES, SharedGMM
+from hepgmm.pileup.templates import CELLS, REACH, _blocks, make_templates
 from hepgmm.tracks import FEATURES, flatten, make_events
 
 #: Everything that changes a template's tracks, switched off.
-STILL = {"redraw_eta": 0, "redraw": 0, "boost": 0, "scale": 0}
+STILL = {"redraw_eta": 0, "redraw": 0, "redraw_displaced": 0, "boost": 0, "scale": 0}
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +29,10 @@ def still(model, **parameters):
     return clone
 
 
-def column(events, name):
-    return ak.to_numpy(ak.flatten(events[name])).astype(float)
+def chosen(model, n_events, *, seed):
+    """Templates of the prompt tracks of a sample."""
+    rng = generator(seed_sequence(seed), TEMPLATES)
+    return model._pairs(model._tables(), n_events, rng)[0]
 
 
 def test_every_kept_event_is_a_template(toy_minbias, model):
@@ -63,24 +68,60 @@ def test_save_and_load_sample_alike(model, tmp_path):
     )
 
 
-def test_sources_are_the_templates_of_the_prompt_tracks(model):
+def test_both_templates_are_in_the_block_that_is_the_source(model):
     events, sources = model.sample(3000, seed=1, return_sources=True)
+    tables = model._tables()
     n_prompt = ak.to_numpy(ak.sum(events.d0 == 0, axis=1))
-    np.testing.assert_array_equal(n_prompt, model.n_prompt_[sources])
-    assert set(sources) == set(range(len(model.n_prompt_)))
-
-
-def test_partner_has_the_parity_and_nearly_the_multiplicity(model):
-    events, sources = model.sample(3000, seed=1, return_sources=True)
     n_displaced = ak.to_numpy(ak.sum(events.d0 != 0, axis=1))
-    of_source = np.diff(model.offsets_) - model.n_prompt_
-    assert ((n_displaced - of_source[sources]) % 2 == 0).all()
-    assert (n_displaced != of_source[sources]).mean() > 0.3
+    of_prompt, of_displaced = model.n_prompt_, np.diff(model.offsets_) - model.n_prompt_
+    for block in np.unique(tables.block):
+        own, made = tables.block == block, sources == block
+        assert set(n_prompt[made]) == set(of_prompt[own])
+        assert set(n_displaced[made]) <= set(of_displaced[own])
+        assert len(set(of_displaced[own] % 2)) == 1
+    assert set(sources) == set(tables.block)
+
+
+def test_blocks_of_a_stretch_have_the_same_range_of_multiplicities():
+    rng = np.random.default_rng(1)
+    counts, odd = rng.integers(3, 300, 1000), rng.integers(0, 2, 1000)
+    order, bounds = _blocks(counts, odd, 10)
+    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    assert bounds[0] == 0 and bounds[-1] == 1000 and set(np.diff(bounds)) <= {10, 11}
+    blocks = [order[first:last] for first, last in pairwise(bounds)]
+    assert all(len(set(odd[block])) == 1 for block in blocks)
+    n_even = (odd == 0).sum() // 10
+    for own in (blocks[:n_even], blocks[n_even:]):
+        stretches = [np.concatenate(own[i : i + 5]) for i in range(0, len(own), 5)]
+        for one, next_one in pairwise(stretches):
+            assert counts[one].max() <= counts[next_one].min()
+
+
+def test_no_event_has_its_own_displaced_tracks(model):
+    tables = model._tables()
+    own, partner = model._pairs(tables, 5000, np.random.default_rng(1))
+    assert (own != partner).all()
+    np.testing.assert_array_equal(tables.block[own], tables.block[partner])
+    pairs = np.unique(np.stack([own, partner]), axis=1).shape[1]
+    sizes = np.diff(tables.bounds)
+    assert pairs == (sizes * (sizes - 1)).sum()
+
+
+def test_displaced_tracks_move_in_their_distances_only():
+    rng = np.random.default_rng(3)
+    factor = np.tril(rng.normal(size=(4, 4))) + 2 * np.eye(4)
+    points = rng.normal(size=(50, 4)) @ factor.T / 2
+    tables, point = one_component(points, np.zeros(4), factor), np.empty(4)
+    redraw, draws = np.array([0, 0, 0.7, 0.7]), made_of(rng.normal(size=(50, 4)))
+    for t in range(50):
+        place(point, tables, t, 4, draws, t, np.sqrt(1 - redraw**2), redraw)
+        np.testing.assert_allclose(point[:2], points[t, :2], atol=1e-12)
+    assert (np.abs(point[2:] - points[-1, 2:]) > 1e-3).all()
 
 
 def test_without_moves_only_symmetries_change_a_template(model):
-    events, sources = still(model, partners=1).sample(400, seed=1, return_sources=True)
-    for i, source in enumerate(sources):
+    events = still(model).sample(400, seed=1)
+    for i, source in enumerate(chosen(model, 400, seed=1)):
         event, n = events[i], model.n_prompt_[source]
         template = model.tracks_[model.offsets_[source] :][:n]
         sign = np.sign(event.eta[0] * template[0, 1])
@@ -89,7 +130,7 @@ def test_without_moves_only_symmetries_change_a_template(model):
 
 
 def test_balance_is_that_of_the_template(model):
-    events, sources = still(model, redraw=1.0).sample(500, seed=1, return_sources=True)
+    events, sources = still(model, redraw=1.0).sample(500, seed=1), chosen(model, 500, seed=1)
     pt, phi = events.pt, events.phi
     x, y = ak.sum(pt * np.cos(phi), axis=1), ak.sum(pt * np.sin(phi), axis=1)
     recoil = (x**2 + y**2) / ak.sum(pt**2, axis=1)
@@ -108,12 +149,12 @@ def test_balance_restores_a_vector_sum():
     square = (tracks[0] ** 2 + tracks[2] ** 2).sum()
     sums = np.array([3.0, -4.0, 4 * square])
     momentum = tracks[[0, 2]].copy()
-    balance(tracks, sums, 2.0, 1.0, 0.0)
+    balance(tracks, sums, 1.0, 0.0)
     x, y = (tracks[0] * f(tracks[2]) for f in (np.cos, np.sin))
-    # √(Σ pT² / Σ pT² of the template) is 1/2, and the scale of 2 undoes it.
-    np.testing.assert_allclose([x.sum(), y.sum()], [3.0, -4.0])
+    # √(Σ pT² / Σ pT² of the template) is 1/2.
+    np.testing.assert_allclose([x.sum(), y.sum()], [1.5, -2.0])
     weight = (momentum**2).sum(axis=0)
-    moved = (np.stack([x, y]) / 2 - momentum) / weight
+    moved = (np.stack([x, y]) - momentum) / weight
     np.testing.assert_allclose(moved, moved[:, :1] * np.ones(20), atol=1e-9)
 
 
@@ -126,9 +167,9 @@ def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
     tables = one_component(old, mean, factor)
     for redraw in (np.array([0.2, 0.8, 0.5, 1.0]), np.ones(4), np.zeros(4)):
         new, point = np.empty((n, 4)), np.empty(4)
+        draws = made_of(rng.normal(size=(n, 4)))
         for t in range(n):
-            normal = rng.normal(size=4)
-            place(point, tables, t, 4, 0.5, normal, np.sqrt(1 - redraw**2), redraw)
+            place(point, tables, t, 4, draws, t, np.sqrt(1 - redraw**2), redraw)
             new[t] = point
         whitened, before = ((x - mean) @ np.linalg.inv(factor).T for x in (new, old))
         for i in range(4):
@@ -142,13 +183,13 @@ def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
 def test_tracks_in_the_tail_or_about_to_leave_the_range_stay():
     mean, factor, far = np.zeros(4), np.eye(4), np.array([[4.0, 0, 0, 0], [0.5, 0, 0, 0]])
     tables, point = one_component(far, mean, factor), np.empty(4)
-    keep, redraw = np.full(4, 0.6), np.full(4, 0.8)
-    place(point, tables, 0, 4, 0.5, np.zeros(4), keep, redraw)
+    keep, redraw, draws = np.full(4, 0.6), np.full(4, 0.8), made_of(np.zeros((2, 4)))
+    place(point, tables, 0, 4, draws, 0, keep, redraw)
     np.testing.assert_array_equal(point, far[0])
-    place(point, tables, 1, 4, 0.5, np.zeros(4), keep, redraw)
+    place(point, tables, 1, 4, draws, 1, keep, redraw)
     np.testing.assert_allclose(point, 0.6 * far[1])
     narrow = tables._replace(limits=np.array([[0.4] * 4, [9.0] * 4]))
-    place(point, narrow, 1, 4, 0.5, np.zeros(4), keep, redraw)
+    place(point, narrow, 1, 4, draws, 1, keep, redraw)
     np.testing.assert_array_equal(point, far[1])
 
 
@@ -162,9 +203,18 @@ def one_component(points, mean, factor):
     """Tables of one event whose tracks all come from one component."""
     n = len(points)
     tracks = np.ones((n, 5), dtype=np.float32)
-    tables = make_templates(tracks, np.array([0, n]), np.array([0]), None, Alone(mean, factor))
+    tables = make_templates(
+        tracks, np.array([0, n]), np.array([0]), None, Alone(mean, factor), block_size=2
+    )
     anywhere = np.array([[-np.inf] * 4, [np.inf] * 4])
     return tables._replace(points=points, limits=anywhere)
+
+
+def made_of(normals):
+    """Draws of one event with these normals for its tracks."""
+    n = len(normals)
+    event = np.zeros((1, 1)), np.ones((1, 1)), np.zeros((1, 2)), np.zeros(1), np.ones((1, 2))
+    return Draws(*event, np.full(n, 0.5), normals)
 
 
 class Alone:
@@ -275,7 +325,7 @@ def test_heavy_tails_stay_finite():
     ("parameters", "message"),
     [
         ({"n_prompt": 0}, "n_prompt = 0: give a whole number"),
-        ({"partners": 1.5}, "partners = 1.5"),
+        ({"block_size": 1.5}, "block_size = 1.5"),
         ({"redraw": 1.2}, "redraw = 1.2: give a number from 0 to 1"),
         ({"boost": -0.1}, "boost = -0.1"),
         ({"covariance_floor": 0}, "covariance_floor = 0"),

@@ -85,3 +85,13 @@ def test_bundles_hold_all_tracks_and_need_two_a_fold():
 def test_same_seed_same_area():
     real, synthetic = toy(100, seed=1), toy(100, seed=2)
     assert bundled(real, synthetic, 10) == bundled(real, synthetic, 10)
+
+
+def test_neighbouring_sources_are_in_different_folds():
+    source = np.concatenate([np.repeat(np.arange(23), 3), np.arange(100, 110)])
+    synthetic = np.arange(79) < 69
+    fold = split(synthetic, source, seed=4)[:69].reshape(23, 3)
+    assert (fold == fold[:, :1]).all()
+    for first in range(0, 20, 5):
+        assert sorted(fold[first : first + 5, 0]) == [0, 1, 2, 3, 4]
+    assert (split(synthetic, source, seed=5)[:69] != fold.ravel()).any()

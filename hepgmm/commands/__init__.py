@@ -1,0 +1,1 @@
+"""The commands of ``hepgmm``, each a thin face of one function."""

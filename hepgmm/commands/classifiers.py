@@ -1,0 +1,71 @@
+"""Commands for classifiers: train, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hepgmm.arguments import add_output, add_seed, count
+from hepgmm.commands.showing import show
+
+
+def _labelled_parts(options, *fractions):
+    """The events of both files in random parts, each with some events of either file."""
+    from hepgmm.datasets import label_events
+    from hepgmm.pileup.overlay import split_events
+
+    sample = label_events(options.background, options.signal)
+    parts = split_events(len(sample), fractions=fractions, seed=options.seed)
+    for label, path in enumerate((options.background, options.signal)):
+        found = sample.y == label
+        if not all(found[part].any() for part in parts):
+            raise ValueError(f"{path}: {found.sum()} events with accepted tracks are too few")
+    return [sample[part] for part in parts]
+
+
+def fill_train(command):
+    command.add_argument("background", type=Path, help="parquet file of overlaid QCD events")
+    command.add_argument("signal", type=Path, help="parquet file of overlaid neutralino events")
+    command.add_argument("--model", default="transformer", help="mlp or transformer (default)")
+    command.add_argument("--epochs", type=count, default=20, help="default 20")
+    command.add_argument("--batch-size", type=count, default=256, help="events (default 256)")
+    command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 2e-3)")
+    command.add_argument("--features", default="asinh", help="raw, scaled or asinh (default)")
+    add_seed(command)
+    add_output(command, ".safetensors", "file of the model; a folder beside it keeps checkpoints")
+
+
+def run_train(options):
+    from hepgmm.classify import MLP, Transformer, save_model, train
+
+    classes = {"mlp": MLP, "transformer": Transformer}
+    if options.model not in classes:
+        raise ValueError(f"--model: {options.model!r} is not one of {', '.join(classes)}")
+    result = train(
+        classes[options.model](features=options.features, seed=options.seed),
+        *_labelled_parts(options, 0.85, 0.15),
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        schedule="cosine",
+        seed=options.seed,
+        directory=options.output.with_suffix(""),
+    )
+    save_model(options.output, result.model)
+    print(f"best epoch {result.best_epoch} of {options.epochs}")
+
+
+def fill_evaluate(command):
+    command.add_argument("model", type=Path, help="safetensors file that `hepgmm train` wrote")
+    command.add_argument("background", type=Path, help="parquet file of other QCD events")
+    command.add_argument("signal", type=Path, help="parquet file of other neutralino events")
+    add_output(command, ".json", "also write JSON", required=False)
+    add_seed(command)
+
+
+def run_evaluate(options):
+    from hepgmm.classify import evaluate, load_model, predict
+
+    model = load_model(options.model)
+    (sample,) = _labelled_parts(options, 1.0)
+    figures = evaluate(predict(model, sample.X, sample.mask), sample.y, seed=options.seed)
+    show(figures, options.output)

@@ -1,0 +1,97 @@
+"""Commands that measure: the engine, and every generator of pileup."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from hepgmm.arguments import add_output, add_seed, count
+from hepgmm.io_utils import atomic_write, write_json
+
+
+def fill_benchmark(command):
+    command.add_argument("part", choices=["mixture"], help="what to measure")
+    command.add_argument("-n", "--events", type=count, default=1000, help="min-bias events (1000)")
+    command.add_argument("--largest", type=count, default=100, help="largest K of a scan (100)")
+    command.add_argument("--repeats", type=count, default=5, help="turns of each part (5)")
+    parts = ["fit_many", "fit_one", "sampling", "curves"]
+    command.add_argument("--only", choices=parts, help="measure this again; OUTPUT keeps the rest")
+    add_output(command, ".json", "also write JSON, and a figure beside it", required=False)
+    add_seed(command)
+
+
+def run_benchmark(options):
+    from matplotlib import pyplot
+
+    from hepgmm import plots
+    from hepgmm.benchmark import PARTS, benchmark_mixture
+    from hepgmm.report import format_measurement
+
+    figures = benchmark_mixture(
+        options.events,
+        parts=[options.only] if options.only else PARTS,
+        largest=options.largest,
+        repeats=options.repeats,
+        seed=options.seed,
+        progress=lambda part: print(f"measuring: {part}", file=sys.stderr),
+    )
+    table = {
+        f"{part}, {way}: times faster": factor
+        for part in ("fit_many", "fit_one")
+        for way, factor in figures.get(part, {"faster": {}})["faster"].items()
+    }
+    if "sampling" in figures:
+        sampling = figures["sampling"]
+        table |= {f"{name} [events/s]": rate for name, rate in sampling["per_second"].items()}
+        table["sampling / its random numbers"] = sampling["over_random_numbers"]
+    for name, factor in table.items():
+        print(f"{name}  {format_measurement(factor)}")
+    if options.output:
+        if options.only:
+            kept = json.loads(options.output.read_text())
+            if any(kept.get(name) != figures[name] for name in ("seed", "versions", "machine")):
+                raise ValueError(f"{options.output}: measured elsewhere; measure all parts again")
+            figures = kept | figures
+        write_json(options.output, figures)
+        plots.use_style()
+        figure = plots.cost_panels(figures["curves"])
+        with atomic_write(options.output.with_suffix(".svg")) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
+
+
+def fill_fidelity(command):
+    parts = ["generators", "transfer", "sizes"]
+    command.add_argument("--training", type=count, default=1000, help="collisions to learn (1000)")
+    command.add_argument("--test", type=count, default=12_000, help="collisions to test (12000)")
+    command.add_argument("--hard", type=count, default=8000, help="hard events (8000)")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="these generators")
+    command.add_argument("--parts", nargs="+", choices=parts, default=parts, help="these parts")
+    command.add_argument("--repeats", type=count, default=4, help="trainings of a classifier (4)")
+    command.add_argument("--workers", type=count, default=1, help="no effect on the figures")
+    command.add_argument("--quick", action="store_true", help="without the transformer")
+    add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+    add_seed(command)
+
+
+def run_fidelity(options):
+    from hepgmm.fidelity import fidelity_table, measure_fidelity
+    from hepgmm.pileup.generators import GENERATORS
+
+    unknown = set(options.only or ()) - set(GENERATORS)
+    if unknown:
+        raise ValueError(f"--only: no {', '.join(unknown)}; there are {', '.join(GENERATORS)}")
+    figures = measure_fidelity(
+        options.output,
+        n_training=options.training,
+        n_test=options.test,
+        n_hard=options.hard,
+        names=options.only or tuple(GENERATORS),
+        parts=options.parts,
+        repeats=options.repeats,
+        seed=options.seed,
+        workers=options.workers,
+        transformer=not options.quick,
+        progress=lambda step: print(step, file=sys.stderr, flush=True),
+    )
+    print(fidelity_table(figures).to_string())
