@@ -85,7 +85,7 @@ def read_clouds(events, *, min_tracks) -> Clouds:
 
 
 def make_clouds(clouds: Clouds, model, *, seed):
-    """Events of synthetic clouds; undoes :func:`read_clouds`.
+    """Events of synthetic clouds; undoes ``read_clouds``.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def agree(tracks, summaries, counts):
     Parameters
     ----------
     tracks
-        ``(N, 4)``, as :func:`summarise` gives them, but for statistical fluctuations.
+        ``(N, 4)``, as ``summarise`` gives them, but for statistical fluctuations.
     summaries
         ``(n_events, 11)``.
     counts
