@@ -65,7 +65,7 @@ def measure_fidelity(
     names
         Which of the generators.
     parts
-        Which of :data:`PARTS`.
+        Which of ``hepgmm.fidelity.PARTS``.
     sizes
         Training events → number of samples of them, for the part ``"sizes"``.
     repeats

@@ -18,7 +18,7 @@ _MARKERS = "osD^"
 _PANELS = {
     "n_tracks": ("tracks", (0, 300)),
     "recoil": (r"$|\Sigma\,\vec{p}_T|^2\,/\,\Sigma\,p_T^2$", (0, 3)),
-    "max_eta": (r"largest $\eta$", (-2, 13)),
+    "max_eta": (r"largest $\eta$", (4, 14)),
     "spread_asinh_d0": (r"spread of asinh$(d_0\,/\,10\,$µm$)$", (0, 8)),
 }
 
@@ -49,8 +49,9 @@ def auc_ladder(rows: Mapping, names: Mapping, *, title: str):
     """
     figure, axes = pyplot.subplots(figsize=(7.6, 1.4 + 0.34 * len(rows)))
     styles = zip(names.items(), _CYCLE, _MARKERS, strict=False)
-    for (name, label), colour, marker in styles:
-        found = [place for place, row in enumerate(rows.values()) if name in row]
+    for number, ((name, label), colour, marker) in enumerate(styles):
+        shift = 0.16 * (number - (len(names) - 1) / 2)
+        found = [place + shift for place, row in enumerate(rows.values()) if name in row]
         figures = [row[name] for row in rows.values() if name in row]
         value, error = np.array([[each["value"], each["error"]] for each in figures]).T
         axes.errorbar(
@@ -66,12 +67,14 @@ def auc_ladder(rows: Mapping, names: Mapping, *, title: str):
     axes.axvline(0.5, color="0.5", lw=1, ls="--")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.yaxis.minorticks_off()
+    axes.tick_params(axis="y", length=0)
     axes.set(
         xlabel="two-sample AUC (0.5: nothing tells them apart)", title=title, xlim=(0.47, 1.01)
     )
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", color="0.9")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.9 / (0.34 * len(rows))), ncols=4)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
@@ -134,6 +137,7 @@ def azimuth(samples: Mapping, *, title: str, bins: int = 12):
             centres, value, error, fmt=f"{marker}-", ms=5, color=COLOURS[colour], label=name
         )
     axes.axhline(1, color="0.5", lw=1, ls="--")
+    axes.set_xlim(0, np.pi)
     axes.set(xlabel=r"$|\Delta\varphi|$ [rad]", ylabel=r"pairs with $|\Delta\eta| < 1$, mean 1")
     axes.set_title(title)
     axes.legend()
@@ -168,7 +172,7 @@ def near_side_map(
     for axes, (name, events) in zip(grid.flat, samples.items(), strict=True):
         eta, phi, value, _ = correlation_map(events, bins=bins, delta_eta=delta_eta, seed=seed)
         mesh = axes.pcolormesh(phi, eta, value, vmin=0.85, vmax=1.45, cmap="cividis")
-        axes.set(xlabel=r"$|\Delta\varphi|$ [rad]", title=name)
+        axes.set(xlabel=r"$|\Delta\varphi|$ [rad]", title=name, xlim=(0, np.pi))
     grid[0, 0].set_ylabel(r"$|\Delta\eta|$")
     figure.colorbar(mesh, ax=grid, label="same events over mixed events")
     figure.suptitle(title, x=0.02, ha="left")
