@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run book test test-book benchmark lint clean
+.PHONY: help install run book test test-book benchmark fidelity lint clean
 
 help: ## list the targets
 	@echo "make TARGET [PRESET=$(PRESET)] [PYTHON=$(PYTHON)]"
@@ -30,6 +30,9 @@ test-book: book ## build the book and test its pages
 
 benchmark: $(INSTALLED) ## speed of the mixtures: results/benchmarks.json, an hour
 	$(BIN)/hepgmm benchmark mixture -o results/benchmarks.json
+
+fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.json, two hours
+	$(BIN)/hepgmm fidelity --workers 2 -o results/fidelity.json
 
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 	$(BIN)/ruff check .
