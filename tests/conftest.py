@@ -1,10 +1,18 @@
 """Fixtures of all tests."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    """Close the figures of other tests: matplotlib warns of too many, and warnings are errors."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

@@ -24,14 +24,14 @@ def test_shifted_tracks_are_told_apart_as_well_as_they_can_be(events):
 
 
 def test_oversampling_is_seen_only_where_copies_may_meet(events):
-    sources = np.random.default_rng(5).integers(0, 60, 300)
-    training, real = events(60, seed=1), events(300, seed=2)
+    sources = np.random.default_rng(5).integers(0, 150, 600)
+    training, real = events(150, seed=1), events(600, seed=2)
     figures = compare(real, training[sources], sources=sources, seed=6)
     assert figures["auc_events_unsplit"]["value"] > 0.9
     # trees are not fitted again for the error, which matters most near 0.5
     assert abs(figures["auc_events"]["value"] - 0.5) < 6 * figures["auc_events"]["error"] < 0.25
     assert figures["auc_events_unsplit"]["floor"] == figures["auc_events"]["floor"]
-    # five copies of an event are not five events
+    # four copies of an event are not four events
     assert figures["auc_events"]["error"] > 1.5 * figures["auc_events_unsplit"]["error"]
 
 
