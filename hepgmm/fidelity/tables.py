@@ -9,7 +9,7 @@ from hepgmm.report import format_measurement
 __all__ = ["ROWS", "fidelity_table", "size_table"]
 
 #: Smaller errors are not shown.
-FINEST = 5e-5
+FINEST = 5e-4
 #: Figures of the short table: name → what it is called.
 ROWS = {
     "auc_events": "AUC, events",
@@ -90,4 +90,4 @@ def _text(figure):
     if not figure:
         return "–"
     # An AUC of 0.99999964 ± 0.00000026 is 1 to every reader.
-    return format_measurement(figure) if figure["error"] > FINEST else f"{figure['value']:.4f}"
+    return format_measurement(figure) if figure["error"] > FINEST else f"{figure['value']:.3f}"
