@@ -371,6 +371,7 @@ class Analysis:
             stage, ``events`` by sample, ``mixture``, ``classifiers``, ``differences`` and
             ``single_cut``; every measured figure is ``{"value": …, "error": …}``.
         """
+        from hepgmm.merit import draw_roc
         from hepgmm.report import results_folder
 
         results = {
@@ -381,7 +382,7 @@ class Analysis:
         }
         roc = results_folder() / f"{self.name}_roc.svg"
         if write_json(results_folder() / f"{self.name}.json", results) or not roc.exists():
-            self._draw_roc(roc)
+            draw_roc(roc, self, seed=self._seed("bootstrap"))
         return results
 
     def _measure(self, path):
@@ -390,21 +391,6 @@ class Analysis:
         figures = run_figures(self, seed=self._seed("bootstrap"))
         # The seconds come last, when all stages have run.
         write_json(path, {**environment(), "seconds": self.seconds(), **figures})
-
-    def _draw_roc(self, path):
-        from matplotlib import pyplot
-
-        from hepgmm.plots import use_style
-        from hepgmm.plots.classifiers import roc_curves
-
-        overlay = self.parameters["overlay"]
-        title = f"{self.label}, μ = {overlay['mu']:g}, dz from {overlay['dz_reference']}"
-        with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
-            use_style()
-            labels = self.datasets()["test"].y
-            figure = roc_curves(self.scores(), labels, title=title, seed=self._seed("bootstrap"))
-            figure.savefig(temporary, metadata={"Date": None})
-            pyplot.close(figure)
 
 
 def _load_arrays(path):

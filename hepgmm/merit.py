@@ -13,10 +13,11 @@ import numpy as np
 from hepgmm.cache import usable_cores
 from hepgmm.classify.metrics import auc_difference, evaluate, single_cut_accuracy
 from hepgmm.classify.samples import Sample
+from hepgmm.io_utils import atomic_write
 from hepgmm.stages import CURES
 from hepgmm.tracks import accept
 
-__all__ = ["classifier_figures", "environment", "run_figures", "single_cut_figures"]
+__all__ = ["classifier_figures", "draw_roc", "environment", "run_figures", "single_cut_figures"]
 
 _PACKAGES = [
     "hepgmm",
@@ -62,6 +63,33 @@ def run_figures(analysis, *, seed: int) -> dict[str, Any]:
         **classifier_figures(analysis.scores(), samples["test"], seed=seed),
         "single_cut": single_cut_figures(analysis.qcd(), signal, cuts=cuts, seed=seed),
     }
+
+
+def draw_roc(path, analysis, *, seed: int) -> None:
+    """Draw the ROC curves of a run into an SVG file, which appears only when it is whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    analysis
+        The :class:`hepgmm.Analysis`.
+    seed
+        Seed of the bootstrap over test events.
+    """
+    from matplotlib import pyplot
+
+    from hepgmm.plots import use_style
+    from hepgmm.plots.classifiers import roc_curves
+
+    overlay = analysis.parameters["overlay"]
+    title = f"{analysis.label}, μ = {overlay['mu']:g}, dz from {overlay['dz_reference']}"
+    with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
+        use_style()
+        labels = analysis.datasets()["test"].y
+        figure = roc_curves(analysis.scores(), labels, title=title, seed=seed)
+        figure.savefig(temporary, metadata={"Date": None})
+        pyplot.close(figure)
 
 
 def classifier_figures(

@@ -9,6 +9,7 @@ from hepgmm.arguments import add_preset
 
 
 def run_analysis(options):
+    """Run the analysis of a preset, show its table of classifiers and say where the figures are."""
     from hepgmm import Analysis
     from hepgmm.report import classifier_table, results_folder
 
@@ -18,11 +19,13 @@ def run_analysis(options):
 
 
 def fill_book(command):
+    """Arguments of ``hepgmm book``."""
     add_preset(command)
     command.add_argument("--force", action="store_true", help="run unchanged notebooks too")
 
 
 def run_book(options):
+    """Build the book at a preset; a failing cell or a warning ends the process."""
     from hepgmm.book import build_book
 
     try:
@@ -33,11 +36,13 @@ def run_book(options):
 
 
 def fill_report(command):
+    """Arguments of ``hepgmm report``."""
     command.add_argument("-p", "--preset", default="standard", help="whose figures (standard)")
     command.add_argument("readme", type=Path, help="Markdown file with <!-- results --> markers")
 
 
 def run_report(options):
+    """Fill the table of a README from a result file."""
     from hepgmm.report import load_results, update_readme
 
     update_readme(options.readme, load_results(options.preset))

@@ -23,6 +23,7 @@ def _labelled_parts(options, *fractions):
 
 
 def fill_train(command):
+    """Arguments of ``hepgmm train``."""
     command.add_argument("background", type=Path, help="parquet file of overlaid QCD events")
     command.add_argument("signal", type=Path, help="parquet file of overlaid neutralino events")
     command.add_argument("--model", default="transformer", help="mlp or transformer (default)")
@@ -35,6 +36,7 @@ def fill_train(command):
 
 
 def run_train(options):
+    """Train a network on overlaid events, or resume, and save it."""
     from hepgmm.classify import MLP, Transformer, save_model, train
 
     classes = {"mlp": MLP, "transformer": Transformer}
@@ -55,6 +57,7 @@ def run_train(options):
 
 
 def fill_evaluate(command):
+    """Arguments of ``hepgmm evaluate``."""
     command.add_argument("model", type=Path, help="safetensors file that `hepgmm train` wrote")
     command.add_argument("background", type=Path, help="parquet file of other QCD events")
     command.add_argument("signal", type=Path, help="parquet file of other neutralino events")
@@ -63,6 +66,7 @@ def fill_evaluate(command):
 
 
 def run_evaluate(options):
+    """Show a classifier's metrics on other events, and write them if asked to."""
     from hepgmm.classify import evaluate, load_model, predict
 
     model = load_model(options.model)

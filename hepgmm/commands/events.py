@@ -9,6 +9,7 @@ from hepgmm.commands.showing import naming, show
 
 
 def fill_generate(command):
+    """Arguments of ``hepgmm generate``."""
     command.add_argument("process", help="minbias, qcd or llp")
     command.add_argument("-n", "--events", type=count, required=True, help="number of events")
     command.add_argument("--workers", type=count, default=1, help="processes; no effect on events")
@@ -20,6 +21,7 @@ def fill_generate(command):
 
 
 def run_generate(options):
+    """Collide protons and write their tracks."""
     from hepgmm import generate
 
     chosen = {name: getattr(options, name) for name in ("pt_hat_min", "mass", "ctau")}
@@ -34,6 +36,7 @@ def run_generate(options):
 
 
 def fill_fit(command):
+    """Arguments of ``hepgmm fit``."""
     command.add_argument("events", type=Path, help="parquet file of min-bias tracks")
     command.add_argument("--generator", default="hgmm", help="hgmm (default), shared, flow, …")
     command.add_argument("--max-components", type=count, default=100, help="of the high level")
@@ -44,6 +47,7 @@ def fill_fit(command):
 
 
 def run_fit(options):
+    """Fit a generator to min-bias events, save it and show its report."""
     from hepgmm import load_tracks
     from hepgmm.pileup import make_generator
 
@@ -58,6 +62,7 @@ def run_fit(options):
 
 
 def fill_sample(command):
+    """Arguments of ``hepgmm sample``."""
     command.add_argument("model", type=Path, help="npz file that `hepgmm fit` wrote")
     command.add_argument("-n", "--events", type=count, required=True, help="number of events")
     command.add_argument("--clip", type=float, metavar="EPS", help="floor of the eigenvalues")
@@ -66,6 +71,7 @@ def fill_sample(command):
 
 
 def run_sample(options):
+    """Draw events from a saved generator and write them."""
     from hepgmm import save_tracks
     from hepgmm.pileup import load_generator
 
@@ -79,6 +85,7 @@ def run_sample(options):
 
 
 def fill_overlay(command):
+    """Arguments of ``hepgmm overlay``."""
     command.add_argument("hard", type=Path, help="parquet file of hard events")
     command.add_argument("pileup", type=Path, help="npz model, or parquet file of real events")
     command.add_argument("--mu", type=float, default=60.0, help="mean pileup (default 60)")
@@ -91,6 +98,7 @@ def fill_overlay(command):
 
 
 def run_overlay(options):
+    """Lay pileup over hard events and write the crossings."""
     from hepgmm import load_tracks, overlay, save_tracks
     from hepgmm.pileup import load_generator
 
@@ -107,6 +115,7 @@ def run_overlay(options):
 
 
 def fill_validate(command):
+    """Arguments of ``hepgmm validate``."""
     command.add_argument("real", type=Path, help="parquet file of real events")
     command.add_argument("synthetic", type=Path, help="parquet file of synthetic events")
     command.add_argument("--training", type=Path, help="the events that the generator learnt from")
@@ -115,6 +124,7 @@ def fill_validate(command):
 
 
 def run_validate(options):
+    """Show how far synthetic events are from real ones, and write it if asked to."""
     from hepgmm import load_tracks
     from hepgmm.validate import compare
 

@@ -10,6 +10,7 @@ from hepgmm.io_utils import atomic_write, write_json
 
 
 def fill_benchmark(command):
+    """Arguments of ``hepgmm benchmark``."""
     command.add_argument("part", choices=["mixture"], help="what to measure")
     command.add_argument("-n", "--events", type=count, default=1000, help="min-bias events (1000)")
     command.add_argument("--largest", type=count, default=100, help="largest K of a scan (100)")
@@ -21,6 +22,7 @@ def fill_benchmark(command):
 
 
 def run_benchmark(options):
+    """Measure the engine, show the ratios, and write figures if asked to."""
     from matplotlib import pyplot
 
     from hepgmm import plots
@@ -61,6 +63,7 @@ def run_benchmark(options):
 
 
 def fill_fidelity(command):
+    """Arguments of ``hepgmm fidelity``."""
     parts = ["generators", "transfer", "sizes"]
     command.add_argument("--training", type=count, default=1000, help="collisions to learn (1000)")
     command.add_argument("--test", type=count, default=12_000, help="collisions to test (12000)")
@@ -75,6 +78,7 @@ def fill_fidelity(command):
 
 
 def run_fidelity(options):
+    """Measure the generators, write the figures and show their table."""
     from hepgmm.fidelity import fidelity_table, measure_fidelity
     from hepgmm.pileup.generators import GENERATORS
 

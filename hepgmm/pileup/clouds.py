@@ -5,16 +5,14 @@ from __future__ import annotations
 from numbers import Integral
 from typing import NamedTuple
 
-import awkward as ak
 import numpy as np
 
 from hepgmm.pileup.drawing import track_features
-from hepgmm.tracks import check_events, flatten, make_events
+from hepgmm.pileup.training import find_training_events
+from hepgmm.tracks import flatten, make_events
 
 __all__ = ["Clouds", "check_settings", "make_clouds", "read_clouds", "standardisation"]
 
-#: The fewest events that a fit takes.
-MIN_EVENTS = 10
 #: Unit of the asinh of d0 and dz in mm: tracks displaced by less are as good as prompt.
 UNIT = 1e-5
 
@@ -71,13 +69,7 @@ def read_clouds(events, *, min_tracks) -> Clouds:
     >>> clouds.features.shape, clouds.displaced[:3].tolist()
     ((30, 4), [False, True, False])
     """
-    check_events(events)
-    kept = events[ak.num(events) >= min_tracks]
-    if len(kept) < MIN_EVENTS:
-        raise ValueError(
-            f"events: a fit needs at least {MIN_EVENTS} events with at least "
-            f"{min_tracks} tracks, got {len(kept)}"
-        )
+    kept = events[find_training_events(events, min_tracks=min_tracks)]
     features, offsets = track_features(events, min_tracks=min_tracks)
     displaced = (features[:, 2:] != 0).any(axis=1)
     features[:, 2:] = np.arcsinh(features[:, 2:] / UNIT)
