@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hepgmm.benchmark.timing import summary
 from hepgmm.cache import cache_folder
 from hepgmm.fidelity.collisions import Collisions
 from hepgmm.fidelity.transfer import Transfer, transfer_loss
@@ -26,7 +27,9 @@ PARTS = ("generators", "transfer", "sizes")
 #: Generators whose fidelity is followed over the number of training events, and these numbers,
 #: each with how many disjoint samples of them there are.
 GROWING = ("oversampling_rotated", "hgmm", "shared")
-SIZES = {300: 3, 1000: 3, 3000: 3, 10_000: 1}
+SIZES = {300: 3, 1000: 10, 3000: 3, 10_000: 1}
+#: Turns in which the speed of sampling is measured, after the first of some seconds at most.
+TURNS, SECONDS = 5, 10
 
 
 def measure_fidelity(
@@ -82,7 +85,7 @@ def measure_fidelity(
     Returns
     -------
     dict
-        ``generators``: name → ``title``, ``seconds`` (of the fit, and ``per_second``, synthetic
+        ``generators``: name → ``title``, ``seconds`` (of the fit), ``per_second`` (synthetic
         events a second on one core), ``figures`` (:func:`hepgmm.validate.compare`) and
         ``transfer`` (:func:`~hepgmm.fidelity.transfer.transfer_loss`); ``sizes``: number of
         training events → name → figures, averaged over samples; ``real``: physics of the test
@@ -112,8 +115,8 @@ def measure_fidelity(
         if "generators" in parts and "figures" not in entry:
             progress(f"{name}: fit and compare")
             fitted[name], entry["seconds"] = fit(name, training, seed=seed, workers=workers)
-            rate, events, sources = draw(fitted[name], len(test), seed=seed)
-            entry["per_second"] = rate
+            drawn = draw(fitted[name], len(test), seed=seed)
+            entry["per_second"], events, sources = drawn
             entry["figures"] = compare(
                 test,
                 events,
@@ -171,12 +174,20 @@ def fit(name, training, *, seed, workers):
 def draw(generator, n_events, *, seed):
     """Events a second, events, and the training events that they follow or None."""
     generator.sample(10, seed=seed)
-    start = time.perf_counter()
-    events, sources = generator.sample(n_events, seed=seed), None
-    rate = n_events / (time.perf_counter() - start)
+    rates, n = [], n_events
+    for turn in range(TURNS):
+        start = time.perf_counter()
+        generator.sample(n, seed=seed + turn)
+        rates.append(n / (time.perf_counter() - start))
+        n = min(n_events, int(np.ceil(rates[0] * SECONDS)))
+    return summary(rates), *sample(generator, n_events, seed=seed)
+
+
+def sample(generator, n_events, *, seed):
+    """Events, and the training events that they follow or None."""
     if generator.HAS_SOURCES:
-        events, sources = generator.sample(n_events, seed=seed, return_sources=True)
-    return rate, events, sources
+        return generator.sample(n_events, seed=seed, return_sources=True)
+    return generator.sample(n_events, seed=seed), None
 
 
 def grown(name, size, samples, collisions, test, seed, workers):
@@ -185,7 +196,7 @@ def grown(name, size, samples, collisions, test, seed, workers):
     events = collisions.pileup("training", size * samples)
     for part in np.array_split(np.arange(len(events)), samples):
         generator, _ = fit(name, events[part], seed=seed, workers=workers)
-        _, synthetic, sources = draw(generator, len(test), seed=seed)
+        synthetic, sources = sample(generator, len(test), seed=seed)
         training = events[part]
         rows.append(compare(test, synthetic, training=training, sources=sources, seed=seed))
     return {row: average([figures[row] for figures in rows]) for row in rows[0]}

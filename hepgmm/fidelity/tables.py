@@ -56,7 +56,7 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
         floor = _text(figures.get("transfer_floor", {}).get(classifier))
         table[heading] = {"real against real": floor} | column
     table["events/s"] = {"real against real": "–"} | {
-        entry["title"]: f"{entry['per_second']:,.0f}" for entry in measured.values()
+        entry["title"]: format_measurement(entry["per_second"]) for entry in measured.values()
     }
     return pd.DataFrame(table)
 
