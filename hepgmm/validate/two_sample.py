@@ -81,8 +81,8 @@ def weighted_two_sample_auc(features, synthetic, event, *, source=None, seed):
     """AUC of boosted trees that tell two samples apart, as a function of event weights.
 
     Cross-validated: trees fitted to four fifths of the events score the last fifth, and the five
-    AUCs are averaged. Of more than 100,000 rows of a sample, as many are chosen at random: tracks of
-    many events say more than all tracks of a few.
+    AUCs are averaged. Of more than 100,000 rows of a sample, as many are chosen at random: tracks
+    of many events say more than all tracks of a few.
 
     Parameters
     ----------
