@@ -341,7 +341,7 @@ class Analysis:
             ``mlp``, ``transformer`` and ``trees`` (boosted trees on event summaries, trained on
             the same events as the networks).
         """
-        from hepgmm.classify import fit_trees, predict
+        from hepgmm.classify import BoostedTrees, predict
 
         def make(path):
             samples = self.datasets()
@@ -350,8 +350,8 @@ class Analysis:
                 name: predict(self.trained(name).model, test.X, test.mask)
                 for name in ("mlp", "transformer")
             }
-            trees = fit_trees(train, seed=self._seed("trees"))
-            scores["trees"] = trees.predict(test.X, test.mask)
+            trees = BoostedTrees().fit(train, seed=self._seed("trees"))
+            scores["trees"] = trees.predict_proba(test.X, test.mask)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **scores)
 

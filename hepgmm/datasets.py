@@ -138,7 +138,9 @@ def overlay_sample(
             sigma_z=options["sigma_z"],
             dz_reference=options["dz_reference"],
         )
-        X, mask, kept = select(mixed, **cuts, max_tracks=options["max_tracks"], return_index=True)
+        X, mask, kept = select(
+            mixed, **cuts, max_tracks=options["max_tracks"], absolute_pt=True, return_index=True
+        )
         parts.append((X, mask, (mass[chunk] > 0)[kept], mass[chunk][kept]))
     return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -156,7 +158,7 @@ def label_events(background: Path, signal: Path) -> Sample:
     Sample
         The background events with ``y = 0``, then the signal events with ``y = 1``.
     """
-    parts = [select(load_tracks(path)) for path in (background, signal)]
+    parts = [select(load_tracks(path), absolute_pt=True) for path in (background, signal)]
     X, mask = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Sample(X, mask, np.repeat([0, 1], [len(part[0]) for part in parts]))
 

@@ -145,7 +145,9 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "batch_size": Rule("events in a batch", low=2, high=65536),
         "learning_rate": Rule("peak learning rate of AdamW", float, 1e-7, 1),
         "schedule": Rule("course of the learning rate", str, choices=("step", "cosine")),
-        "features": Rule("transform of the five inputs", str, choices=("raw", "scaled", "asinh")),
+        "features": Rule(
+            "table of the network inputs", str, choices=("raw", "scaled", "asinh", "full")
+        ),
         "feedforward": Rule("width of the transformer's feed-forward layers", low=1, high=8192),
         "dropout": Rule("dropout of the transformer's features", float, 0, 0.9),
         "attention_dropout": Rule("dropout of the transformer's attention weights", float, 0, 0.9),

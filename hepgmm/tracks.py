@@ -171,6 +171,7 @@ def select(
     pt_min: float = 0.5,
     abs_eta_max: float = 4.5,
     max_tracks: int = 80,
+    absolute_pt: bool = False,
     return_index: bool = False,
 ):
     """Padded matrices of the hardest accepted tracks: what a classifier reads.
@@ -189,14 +190,16 @@ def select(
         Largest abs(eta).
     max_tracks
         Length of the padded axis.
+    absolute_pt
+        Whether to add pT in GeV as a sixth column.
     return_index
         Whether to return the numbers of the kept events too.
 
     Returns
     -------
     X : numpy.ndarray
-        float32 ``(n_kept, max_tracks, 5)`` in the order of ``FEATURES``; pT relative, eta, phi in
-        rad, d0 and dz in mm; zeros where there is no track.
+        float32 ``(n_kept, max_tracks, 5)``, or 6, in the order of ``FEATURES``; pT relative, eta,
+        phi in rad, d0 and dz in mm; zeros where there is no track.
     mask : numpy.ndarray
         bool ``(n_kept, max_tracks)``, True where there is a track.
     index : numpy.ndarray
@@ -231,10 +234,12 @@ def select(
     total = np.bincount(row, weights=pt, minlength=len(index))
     kept = rank < max_tracks
     row, rank, order = row[kept], rank[kept], order[kept]
-    X = np.zeros((len(index), max_tracks, len(FEATURES)), dtype=np.float32)
+    X = np.zeros((len(index), max_tracks, len(FEATURES) + absolute_pt), dtype=np.float32)
     mask = np.zeros((len(index), max_tracks), dtype=bool)
     for position, feature in enumerate(FEATURES):
         X[row, rank, position] = columns[feature][order]
     X[row, rank, 0] = pt[kept] / total[row]
+    if absolute_pt:
+        X[row, rank, -1] = pt[kept]
     mask[row, rank] = True
     return (X, mask, index) if return_index else (X, mask)

@@ -1,94 +1,45 @@
-"""From track parameters to the five numbers a network sees, one readable table."""
+"""From track parameters to the numbers that a network sees."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-__all__ = ["TRANSFORMS", "TrackFeatures", "Transform"]
+from hepgmm.classify.feature_tables import load_table
+from hepgmm.classify.samples import COLUMNS
 
-# A track below a millionth of the event's pT is beyond any selection; the floor keeps log finite.
-_PT_FLOOR = 1e-6
-
-
-class Transform(NamedTuple):
-    """One column of the network's input: its formula, how to compute it and how to undo it."""
-
-    formula: str
-    forward: Callable
-    inverse: Callable
-
-
-def _plain(name):
-    return Transform(name, lambda x: x, lambda x: x)
-
-
-def _over(scale, formula):
-    return Transform(formula, lambda x: x / scale, lambda x: x * scale)
-
-
-def _asinh(scale, formula, over=1.0):
-    return Transform(
-        formula,
-        lambda x: torch.asinh(x / scale) / over,
-        lambda x: scale * torch.sinh(x * over),
-    )
-
-
-_RAW = (
-    _plain("pT / Σ pT"),
-    _plain("η"),
-    _plain("φ [rad]"),
-    _plain("d0 [mm]"),
-    _plain("dz [mm]"),
-)
-
-TRANSFORMS = {
-    "raw": _RAW,
-    "scaled": _RAW,
-    "asinh": (
-        Transform(
-            "log(pT / Σ pT) + 5",
-            lambda x: x.clamp_min(_PT_FLOOR).log() + 5,
-            lambda x: (x - 5).exp(),
-        ),
-        _over(2.0, "Δη(hardest) / 2"),
-        _over(torch.pi, "Δφ(hardest) / π"),
-        _asinh(0.1, "asinh(d0 / 0.1 mm) / 4", over=4.0),
-        _asinh(50.0, "asinh(dz / 50 mm)"),
-    ),
-}
-"""The transforms of (pT, η, φ, d0, dz) in each kind of features, in this order."""
+__all__ = ["TrackFeatures"]
 
 
 class TrackFeatures(nn.Module):
     """Transform tracks into network inputs; a model owns one, so that a saved model carries it.
 
-    ========  =====================================================================
-    kind      the five inputs
-    ========  =====================================================================
+    The inputs are the rows of a table, which may be a YAML file of your own:
+
+    ========  ======================================================================
+    table     inputs
+    ========  ======================================================================
     "raw"     pT/ΣpT, η, φ [rad], d0 [mm], dz [mm]
     "scaled"  the same with zero mean and unit variance over the training tracks
     "asinh"   log(pT/ΣpT) + 5, Δη/2, Δφ/π, asinh(d0/0.1 mm)/4, asinh(dz/50 mm): of order
               one for the tracks of an event with pileup, whose pT is about e⁻⁵ of the sum
-    ========  =====================================================================
+    "full"    eleven: log pT relative and absolute, η, Δη, sin Δφ, cos Δφ, d0 and dz on two
+              scales each, and dz from that of the hardest track
+    ========  ======================================================================
 
-    Δη and Δφ in (−π, π] are relative to the event's hardest track, the nearest thing to the axis
-    of a jet. Collisions have no preferred φ, so that turning an event loses nothing; counting from
-    the hardest track loses its η, which is worth less than what it tells of the other tracks.
-    Padding becomes 0 whatever it held.
+    Δ is relative to the event's hardest track, the nearest thing to the axis of a jet; Δφ is in
+    (−π, π]. Collisions have no preferred φ, so that turning an event loses nothing. Padding
+    becomes 0 whatever it held.
 
     Parameters
     ----------
-    kind : {"raw", "scaled", "asinh"}
+    table : str, Path or dict
+        See :func:`hepgmm.classify.load_table`.
 
     Raises
     ------
-    ValueError
-        If the kind is unknown.
+    FileNotFoundError, ValueError
+        If the table is unknown or a row of it is not allowed.
 
     Examples
     --------
@@ -98,37 +49,41 @@ class TrackFeatures(nn.Module):
     [5.0, -0.5, 0.0, 0.0]
     """
 
-    def __init__(self, kind="asinh"):
+    def __init__(self, table="asinh"):
         super().__init__()
-        if kind not in TRANSFORMS:
-            raise ValueError(f"features={kind!r} is unknown; choose one of {', '.join(TRANSFORMS)}")
-        self.kind = kind
-        self.register_buffer("mean", torch.zeros(5))
-        self.register_buffer("std", torch.ones(5))
-
-    def _tracks(self, X, mask):
-        """X with 0 in the padding, for "asinh" with η and φ relative to the hardest track."""
-        X = X.masked_fill(~mask.unsqueeze(-1), 0.0)
-        if self.kind != "asinh":
-            return X
-        pt, eta, phi, *impact = X.unbind(-1)
-        hardest = pt.argmax(-1, keepdim=True)
-        eta = eta - eta.gather(-1, hardest)
-        phi = phi - phi.gather(-1, hardest)
-        phi = phi - 2 * torch.pi * torch.ceil(phi / (2 * torch.pi) - 0.5)
-        return torch.stack((pt, eta, phi, *impact), -1)
+        self.rows, self.normalise = load_table(table)
+        self.columns = [COLUMNS.index(row.of) for row in self.rows]
+        self.register_buffer("mean", torch.zeros(len(self.rows)))
+        self.register_buffer("std", torch.ones(len(self.rows)))
 
     @property
     def formulas(self):
-        """What each of the five inputs is, for axis labels."""
-        return tuple(transform.formula for transform in TRANSFORMS[self.kind])
+        """What each of the inputs is, for axis labels."""
+        return tuple(row.formula for row in self.rows)
+
+    def _inputs(self, X, mask):
+        """Inputs before they are normalised; anything where there is padding."""
+        needed = max(self.columns) + 1
+        if X.shape[-1] < needed:
+            missing = ", ".join(COLUMNS[X.shape[-1] : needed])
+            raise ValueError(f"tracks have {X.shape[-1]} columns; the features need {missing} too")
+        X = X.masked_fill(~mask.unsqueeze(-1), 0.0)
+        hardest = X[..., 0].argmax(-1)[..., None, None].expand(*X.shape[:-2], 1, X.shape[-1])
+        relative = X - X.gather(-2, hardest)
+        turns = 2 * torch.pi * torch.ceil(relative[..., 2] / (2 * torch.pi) - 0.5)
+        relative = {c: relative[..., c] - (turns if c == 2 else 0.0) for c in set(self.columns)}
+        inputs = [
+            row.forward(relative[column] if row.origin else X[..., column])
+            for row, column in zip(self.rows, self.columns, strict=True)
+        ]
+        return torch.stack(inputs, -1)
 
     def fit(self, X, mask):
-        """Set means and standard deviations from training tracks; only "scaled" has any.
+        """Set means and standard deviations from training tracks, if the table asks for it.
 
         Parameters
         ----------
-        X : array, shape (n, max_tracks, 5)
+        X : array, shape (n, max_tracks, 5 or 6)
         mask : array, bool, shape (n, max_tracks)
 
         Returns
@@ -136,25 +91,46 @@ class TrackFeatures(nn.Module):
         TrackFeatures
             Itself.
         """
-        if self.kind == "scaled":
-            tracks = torch.as_tensor(X)[torch.as_tensor(mask)].double()
-            std = tracks.std(0, correction=0)
-            self.mean.copy_(tracks.mean(0))
+        if self.normalise:
+            X, mask = torch.as_tensor(X), torch.as_tensor(mask)
+            inputs = self._inputs(X.double(), mask)[mask]
+            std = inputs.std(0, correction=0)
+            self.mean.copy_(inputs.mean(0))
             self.std.copy_(torch.where(std > 0, std, 1.0))
         return self
 
     def forward(self, X, mask):
-        """Inputs, shape (n, max_tracks, 5), of tracks X of the same shape."""
-        columns = self._tracks(X, mask).unbind(-1)
-        transforms = TRANSFORMS[self.kind]
-        inputs = [t.forward(column) for t, column in zip(transforms, columns, strict=True)]
-        inputs = (torch.stack(inputs, -1) - self.mean) / self.std
+        """Inputs, shape (n, max_tracks, n_rows), of tracks X, shape (n, max_tracks, 5 or 6)."""
+        inputs = (self._inputs(X, mask) - self.mean) / self.std
         return inputs.masked_fill(~mask.unsqueeze(-1), 0.0)
 
     def inverse(self, inputs):
-        """Tracks, shape (..., 5), that have these inputs; for "asinh" η and φ are relative."""
-        columns = (inputs * self.std + self.mean).unbind(-1)
-        transforms = TRANSFORMS[self.kind]
-        return torch.stack(
-            [t.inverse(column) for t, column in zip(transforms, columns, strict=True)], -1
-        )
+        """Track parameters that have these inputs; those from the hardest track stay relative.
+
+        Parameters
+        ----------
+        inputs : array, shape (..., n_rows)
+
+        Returns
+        -------
+        dict of str to array, shape (...)
+            By parameter; one that several rows are of is taken from the first that tells it.
+
+        Examples
+        --------
+        >>> X = torch.tensor([[[1.0, 2.0, 3.0, 0.1, 50.0]]])
+        >>> features = TrackFeatures("raw")
+        >>> {k: float(v) for k, v in features.inverse(features(X, X[..., 0] > 0)).items()}["phi"]
+        3.0
+        """
+        values = (inputs * self.std + self.mean).unbind(-1)
+        parameters, waves = {}, {}
+        for row, value in zip(self.rows, values, strict=True):
+            if row.transform in ("sin", "cos"):
+                waves[row.of, row.transform] = row, (value - row.shift) * row.over
+            elif row.of not in parameters:
+                parameters[row.of] = row.inverse(value)
+        for (of, kind), (row, sine) in waves.items():
+            if kind == "sin" and (of, "cos") in waves and of not in parameters:
+                parameters[of] = row.scale * torch.atan2(sine, waves[of, "cos"][1])
+        return parameters

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Sample"]
+__all__ = ["COLUMNS", "Sample"]
+
+#: Columns of X; the last, pT in GeV, may be missing.
+COLUMNS = ("pt_relative", "eta", "phi", "d0", "dz", "pt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +20,9 @@ class Sample:
 
     Parameters
     ----------
-    X : array, float32, shape (n, max_tracks, 5)
+    X : array, float32, shape (n, max_tracks, 5 or 6)
         Track features as :func:`hepgmm.select` gives them: pT relative to the event's sum, η,
-        φ [rad], d0 [mm], dz [mm].
+        φ [rad], d0 [mm], dz [mm], and pT [GeV] if it is asked for.
     mask : array, bool, shape (n, max_tracks)
         True where there is a track, False where there is padding.
     y : array, shape (n,)
@@ -48,8 +51,8 @@ class Sample:
         X = np.asarray(self.X, dtype=np.float32)
         mask, y = np.asarray(self.mask, dtype=bool), np.asarray(self.y)
         n = len(y)
-        if X.ndim != 3 or X.shape[-1] != 5 or len(X) != n:
-            raise ValueError(f"Sample: X has shape {X.shape}, expected ({n}, max_tracks, 5)")
+        if X.ndim != 3 or X.shape[-1] not in (5, 6) or len(X) != n:
+            raise ValueError(f"Sample: X has shape {X.shape}, expected ({n}, max_tracks, 5 or 6)")
         if mask.shape != X.shape[:2]:
             raise ValueError(f"Sample: mask has shape {mask.shape}, expected {X.shape[:2]}")
         if not np.isin(y, (0, 1)).all():
@@ -71,3 +74,16 @@ class Sample:
     def __getitem__(self, index):
         mass = None if self.mass is None else self.mass[index]
         return Sample(self.X[index], self.mask[index], self.y[index], mass)
+
+    def check_classes(self, name="sample"):
+        """An error unless there are events of both classes.
+
+        Examples
+        --------
+        >>> Sample(np.ones((2, 1, 5)), np.ones((2, 1)), [1, 1]).check_classes("training")
+        Traceback (most recent call last):
+        ValueError: training: no background event; both classes are needed
+        """
+        for label, role in enumerate(("background", "signal")):
+            if not (self.y == label).any():
+                raise ValueError(f"{name}: no {role} event; both classes are needed")

@@ -7,10 +7,14 @@ import json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hepgmm.classify.models import ARCHITECTURES
+from hepgmm.classify.models import MLP, DeepSets, Transformer
+from hepgmm.classify.particle_transformer import ParticleTransformer
 from hepgmm.io_utils import atomic_write
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["ARCHITECTURES", "load_model", "save_model"]
+
+ARCHITECTURES = {each.__name__: each for each in (MLP, DeepSets, Transformer, ParticleTransformer)}
+"""Networks by the name that saved files give them; add your own."""
 
 _FORMAT = "hepgmm classifier 1"
 
@@ -21,7 +25,8 @@ def save_model(path, model):
     Parameters
     ----------
     path : str or Path
-    model : MLP or Transformer
+    model : torch.nn.Module
+        One of ``ARCHITECTURES``.
     """
     metadata = {
         "format": _FORMAT,
@@ -43,7 +48,7 @@ def load_model(path):
 
     Returns
     -------
-    MLP or Transformer
+    torch.nn.Module
 
     Raises
     ------

@@ -38,7 +38,7 @@ class TrainingResult:
 
     Attributes
     ----------
-    model : MLP or Transformer
+    model : torch.nn.Module
         With the weights of the best epoch, ready to predict.
     history : list of dict
         One for each epoch: ``epoch`` (from 1), ``train_loss`` (mean over the epoch, with dropout),
@@ -101,7 +101,7 @@ def train(
 
     Parameters
     ----------
-    model : MLP or Transformer
+    model : torch.nn.Module
         With initial weights. The scales of "scaled" features are taken from ``training``.
     training, validation : Sample
         Disjoint parts of the training events; the test events have no place here.
@@ -179,9 +179,8 @@ def train(
 
 
 def _check(training, validation, epochs, batch_size, learning_rate, schedule, step_epochs):
-    for name, sample in (("training", training), ("validation", validation)):
-        if len(np.unique(sample.y)) != 2:
-            raise ValueError(f"train: the {name} sample needs events of both classes")
+    training.check_classes("training")
+    validation.check_classes("validation")
     for name, value in (
         ("epochs", epochs),
         ("batch_size", batch_size),

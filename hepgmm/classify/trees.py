@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepgmm.classify.samples import Sample
+from hepgmm.classify.ladder import register
+from hepgmm.classify.samples import COLUMNS, Sample
 
-__all__ = ["SUMMARY_NAMES", "BoostedTrees", "event_summaries", "fit_trees"]
+__all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "BoostedTrees", "event_summaries"]
 
 _D0_STEPS = (0.1, 1.0, 10.0, 100.0)
 _LEADING = (1, 2, 5, 10, 20)
@@ -34,19 +35,23 @@ SUMMARY_NAMES = (
 )
 """Columns of :func:`event_summaries`; pT is relative to the event's sum, d0 and dz in mm."""
 
+ABSOLUTE_NAMES = ("sum of pT [GeV]", "pT of the hardest [GeV]")
+"""Further columns if the tracks have their pT in GeV, too."""
+
 
 def event_summaries(X, mask):
     """Physically telling numbers of each event, for simple classifiers.
 
     Parameters
     ----------
-    X : array, shape (n, max_tracks, 5)
+    X : array, shape (n, max_tracks, 5 or 6)
         Tracks by falling pT, as :func:`hepgmm.select` gives them.
     mask : array, bool, shape (n, max_tracks)
 
     Returns
     -------
     array, float64, shape (n, len(SUMMARY_NAMES))
+        With ``ABSOLUTE_NAMES`` behind, if X has the column of pT in GeV.
 
     Examples
     --------
@@ -55,7 +60,7 @@ def event_summaries(X, mask):
     True
     """
     X, mask = np.where(mask[..., None], X, 0.0).astype(float), np.asarray(mask, dtype=bool)
-    pt, eta, phi, d0, dz = np.moveaxis(X, -1, 0)
+    pt, eta, phi, d0, dz = np.moveaxis(X[..., :5], -1, 0)
     n_tracks = np.maximum(mask.sum(1), 1)
     sum_pt = np.maximum(pt.sum(1), np.finfo(float).tiny)
 
@@ -93,48 +98,54 @@ def event_summaries(X, mask):
         spread(dz, weighted),
         (pt * together).sum(1),
     ]
+    if X.shape[-1] == len(COLUMNS):
+        columns += [X[..., 5].sum(1), X[:, 0, 5]]
     return np.stack(columns, axis=1)
 
 
+@register("trees", title="Boosted trees")
 class BoostedTrees:
     """Gradient-boosted trees on :func:`event_summaries`.
-
-    Attributes
-    ----------
-    classifier : sklearn.ensemble.HistGradientBoostingClassifier
-    """
-
-    def __init__(self, classifier):
-        self.classifier = classifier
-
-    def predict(self, X, mask):
-        """Probability that each event is signal, float64, shape (n,)."""
-        return self.classifier.predict_proba(event_summaries(X, mask))[:, 1]
-
-
-def fit_trees(training: Sample, *, learning_rate=0.05, max_iter=300, seed):
-    """Fit boosted trees to the summaries of a training sample.
 
     Boosting stops when a tenth of the training events, set aside, no longer gains by it.
 
     Parameters
     ----------
-    training : Sample
     learning_rate : float
     max_iter : int
         The most trees.
-    seed : int
 
-    Returns
-    -------
-    BoostedTrees
+    Examples
+    --------
+    >>> X = np.random.default_rng(1).random((200, 9, 5))
+    >>> sample = Sample(X, np.ones((200, 9)), [0, 1] * 100)
+    >>> BoostedTrees(max_iter=3).fit(sample, seed=1).predict_proba(sample.X, sample.mask).shape
+    (200,)
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
 
-    if len(np.unique(training.y)) != 2:
-        raise ValueError("fit_trees: the training sample needs events of both classes")
-    classifier = HistGradientBoostingClassifier(
-        learning_rate=learning_rate, max_iter=max_iter, early_stopping=True, random_state=seed
-    )
-    classifier.fit(event_summaries(training.X, training.mask), training.y)
-    return BoostedTrees(classifier)
+    def __init__(self, *, learning_rate=0.05, max_iter=300):
+        self.learning_rate, self.max_iter = learning_rate, max_iter
+
+    def fit(self, training: Sample, validation=None, *, seed, progress=False):
+        """Fit the trees; validation events and progress are not needed.
+
+        Raises
+        ------
+        ValueError
+            If a class is missing.
+        """
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        training.check_classes("training")
+        self.trees = HistGradientBoostingClassifier(
+            learning_rate=self.learning_rate,
+            max_iter=self.max_iter,
+            early_stopping=True,
+            random_state=seed,
+        )
+        self.trees.fit(event_summaries(training.X, training.mask), training.y)
+        return self
+
+    def predict_proba(self, X, mask):
+        """Probability that each event is signal, float64, shape (n,)."""
+        return self.trees.predict_proba(event_summaries(X, mask))[:, 1]

@@ -26,34 +26,33 @@ def fill_train(command):
     """Arguments of ``hepgmm train``."""
     command.add_argument("background", type=Path, help="parquet file of overlaid QCD events")
     command.add_argument("signal", type=Path, help="parquet file of overlaid neutralino events")
-    command.add_argument("--model", default="transformer", help="mlp or transformer (default)")
-    command.add_argument("--epochs", type=count, default=20, help="default 20")
-    command.add_argument("--batch-size", type=count, default=256, help="events (default 256)")
-    command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 2e-3)")
-    command.add_argument("--features", default="asinh", help="raw, scaled or asinh (default)")
+    command.add_argument("--model", default="transformer", help="mlp, deepsets, transformer, …")
+    command.add_argument("--epochs", type=count, help="default: the model's own")
+    command.add_argument("--batch-size", type=count, help="events (default 128)")
+    command.add_argument("--learning-rate", type=float, help="peak (default: the model's own)")
+    command.add_argument("--features", help="raw, scaled, asinh, full or a YAML file of your own")
     add_seed(command)
     add_output(command, ".safetensors", "file of the model; a folder beside it keeps checkpoints")
 
 
 def run_train(options):
     """Train a network on overlaid events, or resume, and save it."""
-    from hepgmm.classify import MLP, Transformer, save_model, train
+    from hepgmm.classify import NetworkClassifier, make_classifier, save_model
+    from hepgmm.classify.ladder import CLASSIFIERS, classifier_names
 
-    classes = {"mlp": MLP, "transformer": Transformer}
-    if options.model not in classes:
-        raise ValueError(f"--model: {options.model!r} is not one of {', '.join(classes)}")
-    result = train(
-        classes[options.model](features=options.features, seed=options.seed),
-        *_labelled_parts(options, 0.85, 0.15),
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        schedule="cosine",
-        seed=options.seed,
-        directory=options.output.with_suffix(""),
+    networks = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]
+    if options.model not in networks:
+        raise ValueError(f"--model: {options.model!r} is not one of {', '.join(networks)}")
+    settings = ("epochs", "batch_size", "learning_rate")
+    chosen = {name: getattr(options, name) for name in settings if getattr(options, name)}
+    inputs = {"features": options.features} if options.features else {}
+    classifier = make_classifier(
+        options.model, directory=options.output.with_suffix(""), training=chosen, **inputs
     )
-    save_model(options.output, result.model)
-    print(f"best epoch {result.best_epoch} of {options.epochs}")
+    classifier.fit(*_labelled_parts(options, 0.85, 0.15), seed=options.seed, progress=True)
+    save_model(options.output, classifier.model)
+    losses = [epoch["val_loss"] for epoch in classifier.history]
+    print(f"best epoch {losses.index(min(losses)) + 1} of {len(losses)}")
 
 
 def fill_evaluate(command):

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import awkward as ak
 import numpy as np
 
-from hepgmm.classify import MLP, fit_trees, predict, train
+from hepgmm.classify import MLP, BoostedTrees, predict, train
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.samples import Sample
 from hepgmm.datasets import overlay_sample
@@ -70,14 +70,14 @@ class Transfer:
         return areas
 
     def _scores(self, sample: Sample, seed: int):
-        trees = fit_trees(sample, seed=seed)
+        trees = BoostedTrees().fit(sample, seed=seed)
         fractions = (1 - VALIDATION, VALIDATION)
         parts = [sample[i] for i in split_events(len(sample), fractions=fractions, seed=seed)]
         with TemporaryDirectory() as folder:
             model = MLP(features="asinh", seed=seed)
             result = train(model, *parts, **TRAINING, seed=seed, directory=folder, progress=False)
         X, mask = self.test.X, self.test.mask
-        return {"trees": trees.predict(X, mask), "mlp": predict(result.model, X, mask)}
+        return {"trees": trees.predict_proba(X, mask), "mlp": predict(result.model, X, mask)}
 
 
 def transfer_loss(areas: Mapping[str, list], reference: Mapping[str, list]) -> dict:

@@ -10,27 +10,25 @@ from matplotlib import pyplot
 from hepgmm.plots.histograms import count, draw
 from hepgmm.plots.style import COLOURS
 from hepgmm.report import CLASSIFIERS
-from hepgmm.tracks import FEATURES
 
 __all__ = ["learning_rates", "loss_curves", "network_inputs", "parameter_table", "transform_table"]
 
 
 def transform_table() -> str:
-    """Every kind of network inputs as a Markdown table: a row each, a column for each feature.
+    """Every table of network inputs as Markdown: a row each, with its inputs.
 
     Examples
     --------
     >>> print(transform_table().splitlines()[2])
-    | raw | pT / Σ pT | η | φ [rad] | d0 [mm] | dz [mm] |
+    | raw | pT / Σ pT; η; φ [rad]; d0 [mm]; dz [mm] |
     """
-    from hepgmm.classify.features import TRANSFORMS
+    from hepgmm.classify.feature_tables import load_table, table_names
 
-    lines = ["| inputs | pT | η | φ | d0 | dz |", "|---" * 6 + "|"]
-    for kind, transforms in TRANSFORMS.items():
-        cells = [transform.formula for transform in transforms]
-        if kind == "scaled":
-            cells = ["mean 0, variance 1"] * len(cells)
-        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    lines = ["| table | inputs |", "|---|---|"]
+    for name in table_names():
+        rows, normalise = load_table(name)
+        inputs = "; ".join(row.formula for row in rows)
+        lines.append(f"| {name} | {inputs}{'; mean 0, variance 1' if normalise else ''} |")
     return "\n".join(lines)
 
 
@@ -71,7 +69,7 @@ def parameter_table(models: Mapping[str, object]) -> str:
 
 
 def network_inputs(features, sample, *, title: str, bins: int = 40):
-    """Distributions of the five network inputs, signal and background tracks.
+    """Distributions of the network inputs, signal and background tracks.
 
     The error bars count the tracks of one event as one draw.
 
@@ -109,8 +107,9 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
     if len(np.unique(sample.y)) != 2:
         raise ValueError("sample: both classes are needed, 1 for signal and 0 for background")
     inputs = features(torch.from_numpy(sample.X), torch.from_numpy(sample.mask)).numpy()
-    figure, grid = pyplot.subplots(2, 3, figsize=(10.4, 6.2))
-    for column, (axes, formula) in enumerate(zip(grid.flat, features.formulas, strict=False)):
+    n_rows = len(features.rows) // 3 + 1  # the last place is the legend's
+    figure, grid = pyplot.subplots(n_rows, 3, figsize=(10.4, 3.1 * n_rows), squeeze=False)
+    for column, (axes, row) in enumerate(zip(grid.flat, features.rows, strict=False)):
         values = inputs[..., column]
         edges = np.linspace(*np.percentile(values[sample.mask], (0.1, 99.9)), bins + 1)
         heights = {}
@@ -119,14 +118,15 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
             counts, errors = count(values[events, slots], edges, groups=events)
             heights[role] = counts / len(events), errors / len(events)
         draw(axes, heights, edges)
-        axes.set(xlabel=formula, ylabel="fraction of tracks per bin")
-        if FEATURES[column] in ("eta", "phi"):  # no tails
+        axes.set(xlabel=row.formula, ylabel="fraction of tracks per bin")
+        if row.of in ("eta", "phi"):  # no tails
             axes.set_ylim(bottom=0)
         else:
             axes.set_yscale("log")
     handles, names = grid[0, 0].get_legend_handles_labels()
-    grid[1, 2].axis("off")
-    grid[1, 2].legend(handles, names, loc="center", fontsize=12)
+    for axes in grid.flat[len(features.rows) :]:
+        axes.axis("off")
+    grid.flat[-1].legend(handles, names, loc="center", fontsize=12)
     figure.suptitle(title)
     return figure
 

@@ -17,6 +17,7 @@ def _toy(n_events, *, seed, n_tracks=8, displaced=0.5):
             rng.uniform(-np.pi, np.pi, shape),
             rng.normal(0, 0.05, shape),
             rng.normal(0, 53, shape),
+            pt,
         ],
         axis=-1,
     )

@@ -2,13 +2,22 @@ import numpy as np
 import pytest
 import torch
 
-from hepgmm.classify.features import TRANSFORMS, TrackFeatures
+from hepgmm.classify.feature_tables import table_names
+from hepgmm.classify.features import TrackFeatures
+from hepgmm.classify.samples import COLUMNS
 
 
 @pytest.fixture
 def tracks(toy):
     sample = toy(50, seed=1)
     return torch.from_numpy(sample.X), torch.from_numpy(sample.mask)
+
+
+@pytest.fixture
+def five(tracks):
+    """The same tracks without the column of absolute pT."""
+    X, mask = tracks
+    return X[..., :5], mask
 
 
 def turned(X, angle):
@@ -19,15 +28,29 @@ def turned(X, angle):
     return X
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("kind", table_names())
 def test_inverse_gives_the_tracks_back(kind, tracks):
     X, mask = tracks
     features = TrackFeatures(kind).fit(X, mask)
-    tracks = features.inverse(features(X, mask))
-    if kind == "asinh":
-        tracks = turned(tracks, X[:, 0, 2])  # toy tracks are sorted by pT
-        tracks[..., 1] += X[:, :1, 1]
-    torch.testing.assert_close(tracks[mask], X[mask])
+    found = features.inverse(features(X, mask))
+    expected = dict(zip(COLUMNS, X.unbind(-1), strict=True))
+    first = {}
+    for row in features.rows:
+        first.setdefault(row.of, row)
+    assert set(found) == set(first)
+    for name, row in first.items():
+        value = expected[name]
+        if row.origin:  # toy tracks are sorted by pT
+            value = value - value[:, :1]
+        if name == "phi":
+            torch.testing.assert_close(turn(found[name])[mask], turn(value)[mask])
+        else:
+            torch.testing.assert_close(found[name][mask], value[mask], rtol=1e-4, atol=1e-5)
+
+
+def turn(phi):
+    """Cosine and sine, the same for φ and φ + 2π."""
+    return torch.stack([phi.cos(), phi.sin()], -1)
 
 
 def test_asinh_inputs_do_not_depend_on_the_orientation_of_the_event(tracks):
@@ -47,10 +70,10 @@ def test_hardest_track_is_the_origin_of_the_angles_in_any_order_of_tracks_and_pa
     torch.testing.assert_close(inputs.flip(1), TrackFeatures("asinh")(*tracks))
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("kind", table_names())
 def test_extreme_tracks_have_finite_inputs_and_gradients(kind, tracks):
     features = TrackFeatures(kind).fit(*tracks)
-    X = torch.tensor([[[0.0, 10.0, 3.0, 1e5, -1e6], [1.0, 0.0, 0.0, 0.0, 0.0]]])
+    X = torch.tensor([[[0.0, 10.0, 3.0, 1e5, -1e6, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0, 1e4]]])
     X.requires_grad_()
     inputs = features(X, torch.tensor([[True, True]]))
     inputs.sum().backward()
@@ -78,7 +101,7 @@ def test_a_constant_feature_is_only_shifted():
     assert torch.equal(TrackFeatures("scaled").fit(X, mask)(X, mask), torch.zeros(3, 2, 5))
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("kind", table_names())
 def test_padding_becomes_zero_whatever_it_held(kind, tracks):
     X, mask = tracks
     X = torch.where(mask[..., None], X, torch.nan)
@@ -87,6 +110,23 @@ def test_padding_becomes_zero_whatever_it_held(kind, tracks):
     assert torch.isfinite(inputs).all()
 
 
-def test_unknown_kind_names_the_known_ones():
-    with pytest.raises(ValueError, match="'log' is unknown; choose one of raw, scaled, asinh"):
-        TrackFeatures("log")
+def test_several_rows_of_one_parameter_are_computed_each_its_own_way(tracks):
+    X, mask = tracks
+    full = TrackFeatures("full")
+    inputs = dict(zip([row.name for row in full.rows], full(X, mask).unbind(-1), strict=True))
+    dz, phi = X[..., 4], X[..., 2] - X[:, :1, 2]
+    expected = {
+        "log_pt": X[..., 5].log(),
+        "eta": X[..., 1] / 2,
+        "sin_delta_phi": phi.sin(),
+        "cos_delta_phi": phi.cos(),
+        "dz_fine": torch.asinh(dz) / 4,
+        "delta_dz": torch.asinh(dz - dz[:, :1]) / 4,
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(inputs[name][mask], value[mask], msg=name)
+
+
+def test_a_missing_column_is_named(five):
+    with pytest.raises(ValueError, match="5 columns; the features need pt too"):
+        TrackFeatures("full")(*five)

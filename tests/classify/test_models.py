@@ -4,12 +4,20 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from hepgmm.classify.models import MLP, Transformer, TransformerBlock, predict
+from hepgmm.classify.layers import ClassAttention, TransformerBlock, pool
+from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
+from hepgmm.classify.particle_transformer import ParticleTransformer
 
-MODELS = [MLP(seed=1), Transformer(seed=1, n_blocks=2)]
+MODELS = {
+    "MLP": MLP(seed=1),
+    "DeepSets": DeepSets(seed=1),
+    "Transformer": Transformer(seed=1, n_blocks=2),
+    "mean and maximum": Transformer(seed=1, n_blocks=1, pooling="mean_max", features="full"),
+    "ParticleTransformer": ParticleTransformer(seed=1),
+}
 
 
-@pytest.fixture(params=MODELS, ids=lambda model: type(model).__name__)
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
 def model(request):
     return request.param.eval()
 
@@ -22,7 +30,7 @@ def tracks(toy):
 
 def test_more_padding_changes_nothing(model, tracks):
     X, mask = tracks
-    padded = torch.cat([X, torch.full((6, 5, 5), 1e3)], dim=1)
+    padded = torch.cat([X, torch.full((6, 5, X.shape[-1]), 1e3)], dim=1)
     longer = torch.cat([mask, torch.zeros(6, 5, dtype=torch.bool)], dim=1)
     torch.testing.assert_close(model(padded, longer), model(X, mask))
 
@@ -43,7 +51,8 @@ def test_every_track_and_every_feature_matters(model, tracks):
     X, mask = tracks
     X = X.clone().requires_grad_()
     model(X, mask).sum().backward()
-    assert (X.grad[mask].abs() > 0).all()
+    used = sorted(set(model.features.columns))
+    assert (X.grad[..., used][mask].abs() > 0).all()
     assert torch.equal(X.grad[~mask], torch.zeros_like(X.grad[~mask]))
 
 
@@ -153,6 +162,33 @@ def test_block_is_torchs_own_layer(attention_dropout):
     torch.testing.assert_close(ours[mask], expected[mask], rtol=1e-5, atol=1e-5)
 
 
+def test_class_attention_is_softmax_written_slowly():
+    block = ClassAttention(8, 2, 16, 0.1).eval()
+    generator = torch.Generator().manual_seed(6)
+    summary, x = (torch.randn(3, n, 8, generator=generator) for n in (1, 5))
+    mask = torch.rand(3, 5, generator=generator) > 0.4
+    expected = []
+    for c, tracks, real in zip(summary, x, mask, strict=True):
+        keys = block.attention_norm(torch.cat([c, tracks[real]]))
+        q = block.query(keys[:1]).view(2, 4)
+        k, v = block.keys_values(keys).view(-1, 2, 2, 4).unbind(1)
+        weights = torch.einsum("hd,thd->ht", q, k).div(2.0).softmax(-1)
+        attention = torch.einsum("ht,thd->hd", weights, v).flatten()
+        c = c + block.attention_output(attention)
+        hidden = nn.functional.gelu(block.expand(block.feedforward_norm(c)))
+        expected.append(c + block.contract(hidden))
+    torch.testing.assert_close(block(summary, x, mask), torch.stack(expected))
+
+
+def test_poolings_are_those_of_the_tracks_that_exist():
+    x = torch.tensor([[[1.0, -2.0], [3.0, -4.0], [99.0, 99.0]]])
+    mask = torch.tensor([[True, True, False]])
+    assert pool(x, mask, "mean").tolist() == [[2.0, -3.0]]
+    assert pool(x, mask, "mean_max").tolist() == [[2.0, -3.0, 3.0, -2.0]]
+    torch.testing.assert_close(pool(x, mask, "sum"), torch.tensor([[4.0, -6.0]]) / 80)
+    assert pool(x, ~mask & mask, "mean_max").tolist() == [[0.0] * 4]
+
+
 def test_transformer_sums_over_tracks(tracks):
     X, mask = tracks
     model = Transformer(n_blocks=1, features="raw", seed=5).eval()
@@ -200,3 +236,8 @@ def test_dropout_acts_in_training_only(tracks):
 def test_width_that_heads_do_not_divide():
     with pytest.raises(ValueError, match="width=30 is not a multiple of n_heads=8"):
         Transformer(width=30)
+
+
+def test_unknown_pooling_names_the_known_ones():
+    with pytest.raises(ValueError, match="pooling='median' is unknown; choose one of sum, mean"):
+        DeepSets(pooling="median")

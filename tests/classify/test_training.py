@@ -350,7 +350,7 @@ def test_impossible_settings_are_named(run, options, message):
 
 def test_both_classes_are_needed(run, toy):
     sample = toy(30, seed=1)
-    with pytest.raises(ValueError, match="the validation sample needs events of both classes"):
+    with pytest.raises(ValueError, match="validation: no signal event; both classes are needed"):
         run(validation=sample[sample.y == 0])
 
 

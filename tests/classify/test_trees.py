@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.trees import SUMMARY_NAMES, event_summaries, fit_trees
+from hepgmm.classify.trees import SUMMARY_NAMES, BoostedTrees, event_summaries
 
 
 def column(summaries, name):
@@ -38,7 +38,7 @@ def test_padding_and_azimuth_of_the_event_change_nothing(toy):
     sample = toy(30, seed=1)
     summaries = event_summaries(sample.X, sample.mask)
     X = np.where(sample.mask[..., None], sample.X, 7.0)
-    padded = np.concatenate([X, np.full((30, 3, 5), 9.0)], axis=1)
+    padded = np.concatenate([X, np.full((30, 3, 6), 9.0)], axis=1)
     mask = np.concatenate([sample.mask, np.zeros((30, 3), dtype=bool)], axis=1)
     padded[..., 2] = (padded[..., 2] + 1.0 + np.pi) % (2 * np.pi) - np.pi
     np.testing.assert_allclose(event_summaries(padded, mask), summaries, rtol=1e-4, atol=1e-6)
@@ -52,13 +52,17 @@ def test_an_event_without_tracks_is_finite():
 
 def test_trees_learn_and_are_reproducible(toy):
     training, test = toy(600, seed=2, displaced=0.3), toy(600, seed=3, displaced=0.3)
-    scores = fit_trees(training, max_iter=30, seed=4).predict(test.X, test.mask)
+
+    def scored():
+        trees = BoostedTrees(max_iter=30).fit(training, seed=4)
+        return trees.predict_proba(test.X, test.mask)
+
+    scores = scored()
     assert auc(scores, test.y) > 0.9
-    again = fit_trees(training, max_iter=30, seed=4).predict(test.X, test.mask)
-    np.testing.assert_array_equal(scores, again)
+    np.testing.assert_array_equal(scores, scored())
 
 
 def test_trees_need_both_classes(toy):
     sample = toy(50, seed=5)
-    with pytest.raises(ValueError, match="needs events of both classes"):
-        fit_trees(sample[sample.y == 1], seed=0)
+    with pytest.raises(ValueError, match="training: no background event"):
+        BoostedTrees().fit(sample[sample.y == 1], seed=0)

@@ -1,0 +1,117 @@
+"""Classifiers by name, all with one interface: the rungs of the ladder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__all__ = ["CLASSIFIERS", "classifier_names", "make_classifier", "register"]
+
+#: Name of a rung → its class.
+CLASSIFIERS: dict[str, type] = {}
+
+_MODULES = ("cuts", "trees", "rungs")
+_ORDER = (
+    "pt_cut",
+    "trees",
+    "mlp",
+    "deepsets",
+    "transformer",
+    "pooled_transformer",
+    "particle_transformer",
+)
+
+
+def register(name, *, title):
+    """Put a class on the ladder, under ``name``.
+
+    The class has ``fit(training, validation, *, seed, progress=False)``, which returns itself, and
+    ``predict_proba(X, mask)``, the probability of signal, shape (n,). What else its constructor
+    takes is up to it; every argument has a default.
+
+    Parameters
+    ----------
+    name : str
+    title : str
+        How tables and figures call it.
+
+    Returns
+    -------
+    callable
+        A decorator of the class, which receives ``name`` and ``title``.
+
+    Raises
+    ------
+    ValueError
+        If another class has the name.
+
+    Examples
+    --------
+    >>> @register("guess", title="A guess")
+    ... class Guess:
+    ...     def fit(self, training, validation=None, *, seed, progress=False):
+    ...         return self
+    ...     def predict_proba(self, X, mask):
+    ...         return mask.mean(axis=1)
+    >>> make_classifier("guess").title
+    'A guess'
+    >>> del CLASSIFIERS["guess"]
+    """
+
+    def add(cls):
+        known = CLASSIFIERS.get(name)
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise ValueError(f"register: {name!r} is {known.__qualname__} already")
+        cls.name, cls.title = name, title
+        CLASSIFIERS[name] = cls
+        return cls
+
+    return add
+
+
+def classifier_names():
+    """Names of all rungs, from the simplest to the most elaborate one, then your own.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> classifier_names()[:3]
+    ('pt_cut', 'trees', 'mlp')
+    """
+    for module in _MODULES:
+        import_module(f"hepgmm.classify.{module}")
+    own = [name for name in CLASSIFIERS if name not in _ORDER]
+    return (*_ORDER, *own)
+
+
+def make_classifier(name, **options):
+    """A rung of the ladder, not yet fitted.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`classifier_names`.
+    **options
+        Arguments of its class.
+
+    Returns
+    -------
+    object
+        With ``fit(training, validation, *, seed, progress=False)`` and ``predict_proba(X, mask)``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rung.
+
+    Examples
+    --------
+    >>> make_classifier("trees", max_iter=10).title
+    'Boosted trees'
+    """
+    known = classifier_names()
+    if name not in known:
+        raise ValueError(f"unknown classifier {name!r}; there are {', '.join(known)}")
+    return CLASSIFIERS[name](**options)

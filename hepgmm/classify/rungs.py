@@ -1,0 +1,130 @@
+"""The networks of the ladder: which architecture, which inputs, how trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+from hepgmm.classify.ladder import register
+from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
+from hepgmm.classify.particle_transformer import ParticleTransformer
+from hepgmm.classify.training import train
+
+__all__ = ["NetworkClassifier"]
+
+
+class NetworkClassifier:
+    """A network on the ladder: a subclass names its architecture and how it is trained.
+
+    Parameters
+    ----------
+    directory : str or Path, optional
+        Where the training keeps its checkpoints, so that it resumes; a temporary one otherwise.
+    training : mapping, optional
+        Arguments of :func:`hepgmm.classify.train` that differ from the rung's.
+    **options
+        Arguments of the architecture that differ from the rung's.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The trained network.
+    history : list of dict
+        Of its training, an entry an epoch.
+
+    Examples
+    --------
+    A rung of your own:
+
+    >>> @register("small_sets", title="Small DeepSets")
+    ... class SmallSets(NetworkClassifier):
+    ...     architecture = DeepSets
+    ...     options = {"width": 8, "features": "asinh"}
+    ...     training = {"epochs": 1}
+    >>> SmallSets(n_layers=2).options
+    {'width': 8, 'features': 'asinh', 'n_layers': 2}
+    >>> from hepgmm.classify import CLASSIFIERS
+    >>> del CLASSIFIERS["small_sets"]
+    """
+
+    architecture: type
+    options: ClassVar[Mapping] = {}
+    training: ClassVar[Mapping] = {}
+
+    def __init__(self, *, directory=None, training=None, **options):
+        self.directory = directory
+        self.options = {**self.options, **options}
+        settings = {"batch_size": 128, "learning_rate": 2e-3, "schedule": "cosine"}
+        self.training = {**settings, **self.training, **(training or {})}
+
+    def fit(self, training, validation, *, seed, progress=False):
+        """Train from fresh weights; validation events choose the epoch.
+
+        Parameters
+        ----------
+        training, validation : Sample
+        seed : int
+            Of the initial weights, the order of events and dropout.
+        progress : bool
+
+        Returns
+        -------
+        NetworkClassifier
+            Itself.
+        """
+        with TemporaryDirectory() as temporary:
+            result = train(
+                self.architecture(**self.options, seed=seed),
+                training,
+                validation,
+                **self.training,
+                seed=seed,
+                directory=self.directory or temporary,
+                progress=progress,
+            )
+        self.model, self.history = result.model, result.history
+        return self
+
+    def predict_proba(self, X, mask):
+        """Probability that each event is signal, float64, shape (n,)."""
+        return predict(self.model, X, mask)
+
+
+@register("mlp", title="MLP")
+class _MLP(NetworkClassifier):
+    architecture = MLP
+    training: ClassVar = {"epochs": 40, "learning_rate": 3e-3}
+
+
+@register("deepsets", title="DeepSets")
+class _DeepSets(NetworkClassifier):
+    architecture = DeepSets
+    training: ClassVar = {"epochs": 25, "learning_rate": 3e-3}
+
+
+@register("transformer", title="Transformer")
+class _Transformer(NetworkClassifier):
+    architecture = Transformer
+    options: ClassVar = {"dropout": 0.0}
+    training: ClassVar = {"epochs": 12}
+
+
+@register("pooled_transformer", title="Transformer, mean and maximum")
+class _PooledTransformer(NetworkClassifier):
+    architecture = Transformer
+    options: ClassVar = {
+        "features": "full",
+        "pooling": "mean_max",
+        "width": 48,
+        "n_blocks": 2,
+        "n_heads": 4,
+        "feedforward": 96,
+    }
+    training: ClassVar = {"epochs": 15}
+
+
+@register("particle_transformer", title="Particle Transformer")
+class _ParticleTransformer(NetworkClassifier):
+    architecture = ParticleTransformer
+    training: ClassVar = {"epochs": 15}

@@ -1,0 +1,92 @@
+"""Every rung fits and predicts through one interface, and learns what there is to learn."""
+
+import numpy as np
+import pytest
+
+from hepgmm.classify.cuts import PtCut
+from hepgmm.classify.ladder import CLASSIFIERS, classifier_names, make_classifier, register
+from hepgmm.classify.metrics import auc
+from hepgmm.classify.rungs import NetworkClassifier
+from hepgmm.classify.samples import Sample
+
+NETWORKS = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]
+#: Enough for the toy.
+SHORT = {"training": {"epochs": 6, "batch_size": 32, "learning_rate": 5e-3}}
+SMALL = {"n_blocks": 1, "n_heads": 2}
+
+
+def rung(name):
+    small = SMALL if "transformer" in name else {}
+    return make_classifier(name, **(SHORT | small if name in NETWORKS else {}))
+
+
+@pytest.mark.parametrize("name", [n for n in classifier_names() if n != "pt_cut"])
+def test_displaced_tracks_are_found(name, toy):
+    training, validation, test = (toy(n, seed=n, displaced=0.8) for n in (600, 200, 400))
+    fitted = rung(name).fit(training, validation, seed=1)
+    probability = fitted.predict_proba(test.X, test.mask)
+    assert probability.shape == (400,) and ((probability >= 0) & (probability <= 1)).all()
+    assert auc(probability, test.y) > 0.97
+    assert fitted.title == CLASSIFIERS[name].title
+
+
+@pytest.mark.parametrize("name", classifier_names())
+def test_nothing_is_found_where_there_is_nothing(name, toy):
+    training, validation, test = (toy(n, seed=n, displaced=0.0) for n in (600, 200, 1600))
+    scores = rung(name).fit(training, validation, seed=2).predict_proba(test.X, test.mask)
+    # 1600 events: the AUC of noise is 0.5 ± 0.0145
+    assert abs(auc(scores, test.y) - 0.5) < 4 * 0.0145
+
+
+@pytest.mark.parametrize("name", classifier_names())
+def test_shuffled_labels_give_half_against_shuffled_labels(name, toy):
+    areas = []
+    for seed in range(4):
+        parts = []
+        for n in (300, 100, 1000):
+            sample = toy(n, seed=10 * seed + n)
+            labels = np.random.default_rng(seed + n).permutation(sample.y)
+            parts.append(Sample(sample.X, sample.mask, labels))
+        training, validation, test = parts
+        scores = rung(name).fit(training, validation, seed=seed).predict_proba(test.X, test.mask)
+        areas.append(auc(scores, test.y))
+    # 4 × 1000 events: 0.5 ± 0.0092
+    assert abs(np.mean(areas) - 0.5) < 4 * 0.0092
+
+
+def test_the_cut_takes_the_pt_that_tells_and_its_direction(toy):
+    sample = toy(400, seed=3)
+    X = sample.X.copy()
+    X[:, 0, 5] = np.where(sample.y, 1.0, 5.0) + 0.1 * X[:, 0, 0]
+    X[:, 1:, 5] = 0.1
+    cut = PtCut().fit(Sample(X, sample.mask, sample.y), seed=1)
+    probability = cut.predict_proba(X, sample.mask)
+    assert cut.value in ("hardest", "selected tracks")
+    assert auc(probability, sample.y) == 1.0
+    assert (np.diff(probability[np.argsort(X[..., 5].max(1))]) <= 0).all()
+
+
+def test_the_same_seed_gives_the_same_network_and_a_folder_resumes_it(toy, tmp_path):
+    training, validation = toy(100, seed=4), toy(50, seed=5)
+    options = {"width": 8, "training": {"epochs": 2}}
+    first = make_classifier("deepsets", directory=tmp_path, **options)
+    scores = first.fit(training, validation, seed=6).predict_proba(training.X, training.mask)
+    again = make_classifier("deepsets", directory=tmp_path, **options)
+    again.fit(training, validation, seed=6)
+    assert again.history == first.history
+    fresh = make_classifier("deepsets", **options).fit(training, validation, seed=6)
+    np.testing.assert_array_equal(fresh.predict_proba(training.X, training.mask), scores)
+
+
+def test_names_are_taken_once_and_unknown_ones_are_told():
+    with pytest.raises(ValueError, match="'trees' is BoostedTrees already"):
+        register("trees", title="Mine")(PtCut)
+    with pytest.raises(ValueError, match="unknown classifier 'gnn'; there are pt_cut, trees, mlp"):
+        make_classifier("gnn")
+
+
+@pytest.mark.parametrize("name", classifier_names())
+def test_a_missing_class_is_named(name, toy):
+    sample = toy(60, seed=7)
+    with pytest.raises(ValueError, match="training: no background event; both classes are needed"):
+        rung(name).fit(sample[sample.y == 1], sample, seed=1)
