@@ -71,7 +71,7 @@ def bootstrap_error(statistic, n_events, *, n_bootstrap=500, seed):
     """Standard deviation of a statistic over samples drawn with replacement.
 
     A drawn sample is given as the number of times that each event is in it; one without a finite
-    statistic (say, without any signal) is drawn again.
+    statistic (say, without any signal) is drawn again, a hundred times as many at most.
 
     Parameters
     ----------
@@ -84,6 +84,11 @@ def bootstrap_error(statistic, n_events, *, n_bootstrap=500, seed):
     -------
     float or array
 
+    Raises
+    ------
+    ValueError
+        If fewer than a hundredth of the drawn samples have a finite statistic.
+
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=400)
@@ -94,9 +99,13 @@ def bootstrap_error(statistic, n_events, *, n_bootstrap=500, seed):
     rng = np.random.default_rng(seed)
     values = []
     with np.errstate(invalid="ignore", divide="ignore"):
-        while len(values) < n_bootstrap:
+        for _ in range(100 * n_bootstrap):
             drawn = rng.integers(n_events, size=n_events)
             value = statistic(np.bincount(drawn, minlength=n_events))
             if np.isfinite(value).all():
                 values.append(value)
+            if len(values) == n_bootstrap:
+                break
+        else:
+            raise ValueError(f"bootstrap: the statistic of {n_events} events is hardly ever finite")
     return np.std(values, axis=0, ddof=1)

@@ -134,9 +134,9 @@ def load_table(table) -> FeatureTable:
     Parameters
     ----------
     table : str, Path or dict
-        The name of one of :func:`table_names`, the path of a YAML file with ``rows`` and perhaps
-        ``normalise``, or such a mapping itself. ``hepgmm/classify/feature_tables.yaml`` says what a
-        row is.
+        ``"raw"``, ``"scaled"``, ``"asinh"`` or ``"full"``, the path of a YAML file with ``rows``
+        and perhaps ``normalise``, or such a mapping itself. What a row is, says
+        ``hepgmm/classify/feature_tables.yaml``.
 
     Returns
     -------

@@ -92,7 +92,8 @@ def make_classifier(name, **options):
     Parameters
     ----------
     name : str
-        One of :func:`classifier_names`.
+        ``pt_cut``, ``trees``, ``mlp``, ``deepsets``, ``transformer``, ``pooled_transformer``,
+        ``particle_transformer``, or one of your own.
     **options
         Arguments of its class.
 

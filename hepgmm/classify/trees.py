@@ -105,7 +105,7 @@ def event_summaries(X, mask):
 
 @register("trees", title="Boosted trees")
 class BoostedTrees:
-    """Gradient-boosted trees on :func:`event_summaries`.
+    """Gradient-boosted trees on some thirty summaries of an event.
 
     Boosting stops when a tenth of the training events, set aside, no longer gains by it.
 

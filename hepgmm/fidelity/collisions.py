@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 
+from hepgmm.cache import code_fingerprint, digest
 from hepgmm.collide import generate
 from hepgmm.tracks import load_tracks
 
@@ -74,7 +76,9 @@ class Collisions:
         return ak.concatenate(list(parts.values())), mass
 
     def _events(self, kind, process, n_events, **options):
-        name = "-".join(map(str, (kind, process, *options.values(), self.seed, n_events)))
+        maker = [*map(code_fingerprint, ("collide", "events")), version("pythia8mc")]
+        about = (kind, process, *options.values(), self.seed, n_events, digest(maker))
+        name = "-".join(map(str, about))
         path = self.folder / f"fidelity-{name}.parquet"
         if not path.exists():
             self.progress(f"collisions: {n_events} {process} events ({kind})")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hepgmm.benchmark.timing import summary
 from hepgmm.cache import cache_folder
@@ -28,6 +31,8 @@ PARTS = ("generators", "transfer", "sizes")
 #: each with how many disjoint samples of them there are.
 GROWING = ("oversampling_rotated", "hgmm", "shared")
 SIZES = {300: 3, 1000: 10, 3000: 3, 10_000: 1}
+#: Fewest test collisions.
+MIN_TEST = 200
 #: Turns in which the speed of sampling is measured, after the first of some seconds at most.
 TURNS, SECONDS = 5, 10
 
@@ -50,7 +55,7 @@ def measure_fidelity(
 ) -> dict:
     """Fit generators to real pileup events and measure how real theirs are.
 
-    What the file at ``path`` holds already, of the same seed, sizes and versions, is kept.
+    What the file at ``path`` holds already is kept.
 
     Parameters
     ----------
@@ -90,75 +95,133 @@ def measure_fidelity(
         ``transfer`` (:func:`~hepgmm.fidelity.transfer.transfer_loss`); ``sizes``: number of
         training events → name → figures, averaged over samples; ``real``: physics of the test
         events; with the versions and the machine.
+
+    Raises
+    ------
+    ValueError
+        If the file holds figures of another seed, other sizes, versions or another machine, or for
+        too few test events or repeats.
     """
-    path, about = Path(path), {"seed": seed, "events": {"training": n_training, "test": n_test}}
-    about["events"] |= {"hard": n_hard, "pool": n_pool, "repeats": repeats}
+    if n_test < MIN_TEST or repeats < 2:
+        raise ValueError(f"n_test = {n_test}, repeats = {repeats}: {MIN_TEST} and 2 are the least")
+    about = {"seed": seed, "events": {"training": n_training, "test": n_test, "hard": n_hard}}
+    about["events"] |= {"pool": n_pool, "repeats": repeats}
+    about["events"] |= {"sizes": {str(size): n for size, n in sizes.items()}}
     about |= environment()
-    figures = about | {"generators": {}, "sizes": {}}
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if any(kept.get(key) != about[key] for key in ("seed", "events", "versions")):
-            raise ValueError(f"{path}: measured otherwise; name another file, or remove it")
-        figures = kept | about
+    figures = read_figures(path, about)
     collisions = Collisions(seed, folder=cache_folder(), workers=workers, progress=progress)
-    training = collisions.pileup("training", n_training)
-    test = collisions.pileup("test", n_test)
-    if "real" not in figures:
-        figures["real"] = physics(test, seed=seed)
+    measurement = Measurement(figures, collisions, names, {"seed": seed, "workers": workers})
+    measures = {
+        "generators": partial(compare_all, transformer=transformer),
+        "transfer": transfer_all,
+        "sizes": grow_all,
+    }
+    for part in parts:
+        for step in measures[part](measurement):
+            progress(step)
+            write_json(path, figures)
+    write_json(path, figures)
+    return figures
 
-    def keep():
-        write_json(path, figures)
 
-    fitted = {}
-    for name in names:
-        entry = figures["generators"].setdefault(name, {"title": GENERATORS[name].title})
-        if "generators" in parts and "figures" not in entry:
-            progress(f"{name}: fit and compare")
-            fitted[name], entry["seconds"] = fit(name, training, seed=seed, workers=workers)
-            drawn = draw(fitted[name], len(test), seed=seed)
+def read_figures(path, about):
+    """Figures that the file holds already, if they were measured in the same way."""
+    path = Path(path)
+    if not path.is_file():
+        return about | {"generators": {}, "sizes": {}}
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [key for key in about if kept.get(key) != about[key]]
+    except (ValueError, AttributeError):
+        raise ValueError(f"{path}: not a file of figures; name another one") from None
+    if other:
+        raise ValueError(
+            f"{path}: measured with other {', '.join(other)} ({kept.get(other[0])}, not "
+            f"{about[other[0]]}); name another file, or remove it"
+        )
+    return kept
+
+
+class Measurement:
+    """What is measured: figures that are filled, collisions, and fitted generators."""
+
+    def __init__(self, figures, collisions, names, options):
+        self.figures, self.collisions, self.names = figures, collisions, names
+        self.options, self.seed, self.fitted = options, options["seed"], {}
+        self.events = figures["events"]
+        self.training = collisions.pileup("training", self.events["training"])
+        self.test = collisions.pileup("test", self.events["test"])
+        if "real" not in figures:
+            figures["real"] = physics(self.test, seed=self.seed)
+
+    def entry(self, name):
+        """Figures of a generator."""
+        title = {"title": GENERATORS[name].title}
+        return self.figures["generators"].setdefault(name, title)
+
+    def generator(self, name):
+        """A generator fitted to the training events."""
+        if name not in self.fitted:
+            self.fitted[name] = fit(name, self.training, **self.options)
+        return self.fitted[name][0]
+
+
+def compare_all(measurement, *, transformer):
+    """Compare every generator with the test events; says what is done before it is."""
+    for name in measurement.names:
+        entry = measurement.entry(name)
+        kept = entry.get("figures", {})
+        if not kept or (transformer and "auc_transformer" not in kept):
+            yield f"{name}: fit and compare"
+            generator, test = measurement.generator(name), measurement.test
+            entry["seconds"] = measurement.fitted[name][1]
+            drawn = draw(generator, len(test), seed=measurement.seed)
             entry["per_second"], events, sources = drawn
             entry["figures"] = compare(
                 test,
                 events,
-                training=training,
+                training=measurement.training,
                 sources=sources,
                 transformer=transformer,
-                seed=seed,
+                seed=measurement.seed,
             )
-            keep()
-    if "transfer" in parts and any("transfer" not in figures["generators"][n] for n in names):
-        progress("transfer: real pileup")
-        options = load_preset("standard")["overlay"]
-        transfer = Transfer(
-            collisions.hard("train_hard", n_hard),
-            collisions.hard("test_hard", n_hard),
-            collisions.pileup("test_pool", n_pool),
-            options=options,
-            repeats=repeats,
-            seed=seed,
-        )
-        if "reference" not in figures:
-            figures["reference"] = transfer.areas(collisions.pileup("train_pool", n_pool))
-            other = transfer.areas(collisions.pileup("training", n_pool))
-            figures["transfer_floor"] = transfer_loss(other, figures["reference"])
-            keep()
-        for name in names:
-            entry = figures["generators"][name]
-            if "transfer" not in entry:
-                progress(f"{name}: transfer")
-                model = fitted.get(name) or fit(name, training, seed=seed, workers=workers)[0]
-                pool = model.sample(len(collisions.pileup("train_pool", n_pool)), seed=seed)
-                entry["transfer"] = transfer_loss(transfer.areas(pool), figures["reference"])
-                keep()
-    if "sizes" in parts:
-        for size, samples in sizes.items():
-            rows = figures["sizes"].setdefault(str(size), {})
-            for name in set(GROWING) & set(names) - set(rows):
-                progress(f"{name}: {size} training events")
-                rows[name] = grown(name, size, samples, collisions, test, seed, workers)
-                keep()
-    keep()
-    return figures
+
+
+def transfer_all(measurement):
+    """Train classifiers with the pileup of every generator; says what is done before it is."""
+    figures, collisions, events = measurement.figures, measurement.collisions, measurement.events
+    missing = [name for name in measurement.names if "transfer" not in measurement.entry(name)]
+    if not missing:
+        return
+    yield "transfer: real pileup"
+    transfer = Transfer(
+        collisions.hard("train_hard", events["hard"]),
+        collisions.hard("test_hard", events["hard"]),
+        collisions.pileup("test_pool", events["pool"]),
+        options=load_preset("standard")["overlay"],
+        repeats=events["repeats"],
+        seed=measurement.seed,
+    )
+    real = collisions.pileup("train_pool", events["pool"])
+    if "reference" not in figures:
+        figures["reference"] = transfer.areas(real)
+        other = transfer.areas(collisions.pileup("training", events["pool"]))
+        figures["transfer_floor"] = transfer_loss(other, figures["reference"])
+    for name in missing:
+        yield f"{name}: transfer"
+        pool = measurement.generator(name).sample(len(real), seed=measurement.seed)
+        loss = transfer_loss(transfer.areas(pool), figures["reference"])
+        measurement.entry(name)["transfer"] = loss
+
+
+def grow_all(measurement):
+    """Follow some generators over the number of training events; says what is done before."""
+    for size, samples in measurement.events["sizes"].items():
+        rows = measurement.figures["sizes"].setdefault(size, {})
+        for name in GROWING:
+            if name in measurement.names and name not in rows:
+                yield f"{name}: {int(size):,} training events"
+                rows[name] = grown(name, int(size), samples, measurement)
 
 
 def fit(name, training, *, seed, workers):
@@ -172,15 +235,30 @@ def fit(name, training, *, seed, workers):
 
 
 def draw(generator, n_events, *, seed):
-    """Events a second, events, and the training events that they follow or None."""
+    """Events a second on one core, events, and the training events that they follow or None."""
     generator.sample(10, seed=seed)
     rates, n = [], n_events
-    for turn in range(TURNS):
-        start = time.perf_counter()
-        generator.sample(n, seed=seed + turn)
-        rates.append(n / (time.perf_counter() - start))
-        n = min(n_events, int(np.ceil(rates[0] * SECONDS)))
+    with one_thread():
+        for turn in range(TURNS):
+            start = time.perf_counter()
+            generator.sample(n, seed=seed + turn)
+            rates.append(n / (time.perf_counter() - start))
+            n = min(n_events, int(np.ceil(rates[0] * SECONDS)))
     return summary(rates), *sample(generator, n_events, seed=seed)
+
+
+@contextmanager
+def one_thread():
+    """Neither BLAS nor torch uses more than one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def sample(generator, n_events, *, seed):
@@ -190,14 +268,14 @@ def sample(generator, n_events, *, seed):
     return generator.sample(n_events, seed=seed), None
 
 
-def grown(name, size, samples, collisions, test, seed, workers):
+def grown(name, size, samples, measurement):
     """Figures of a generator of ``size`` training events, mean and error over samples of them."""
-    rows = []
-    events = collisions.pileup("training", size * samples)
+    rows, test, seed = [], measurement.test, measurement.seed
+    events = measurement.collisions.pileup("training", size * samples)
     for part in np.array_split(np.arange(len(events)), samples):
-        generator, _ = fit(name, events[part], seed=seed, workers=workers)
-        synthetic, sources = sample(generator, len(test), seed=seed)
         training = events[part]
+        generator, _ = fit(name, training, **measurement.options)
+        synthetic, sources = sample(generator, len(test), seed=seed)
         rows.append(compare(test, synthetic, training=training, sources=sources, seed=seed))
     return {row: average([figures[row] for figures in rows]) for row in rows[0]}
 

@@ -39,9 +39,16 @@ class Transfer:
         Trainings, each with its own overlay.
     seed
         Of everything.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two repeats, which have no spread.
     """
 
     def __init__(self, hard, test_hard, test_pool, *, options: Mapping, repeats: int, seed: int):
+        if repeats < 2:
+            raise ValueError(f"repeats = {repeats}: an error needs at least 2")
         self.hard, self.options, self.repeats = hard, options, repeats
         self.seeds = np.random.SeedSequence(seed).spawn(repeats + 1)
         self.test = overlay_sample(*test_hard, test_pool, options=options, seed=self.seeds[-1])

@@ -22,8 +22,8 @@ __all__ = ["FlowPileup"]
 SIZES = ("transforms", "width", "bins")
 #: Tracks drawn at once.
 CHUNK = 65536
-#: How often tracks beyond their event's extremes are drawn again.
-REDRAWS = 20
+#: How often tracks beyond their event's extremes are drawn again, and events with too few tracks.
+REDRAWS, ROUNDS = 20, 100
 #: Columns of a summary that hold the least and the largest log pT and eta.
 EXTREMES = [[SUMMARY.index(f"{end}_{x}") for x in ("log_pt", "eta")] for end in ("min", "max")]
 
@@ -254,11 +254,15 @@ class FlowPileup(Generator):
     def _summaries(self, flow, n_events):
         shift, scale = self.summary_units_
         found = np.empty((0, len(SUMMARY)))
-        while len(found) < n_events:
+        for _ in range(ROUNDS):
+            if len(found) == n_events:
+                return found
             x = flow().sample((n_events - len(found),)).double().numpy()
             x = np.clip(x * scale + shift, *self.summary_range_)
             found = np.concatenate([found, x[class_counts(x).sum(axis=1) >= self.min_tracks]])
-        return found
+        raise ValueError(
+            f"min_tracks = {self.min_tracks}: the flow makes hardly any event with so many tracks"
+        )
 
     def _tracks(self, flow, summaries):
         """Tracks of every event, which of them are displaced, and all tracks standardised."""

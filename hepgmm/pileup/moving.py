@@ -68,7 +68,8 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
     redraw
         Fresh part h of each coordinate of prompt and of displaced tracks, ``(2, 4)``.
     widths
-        Standard deviations ``(2,)`` of the boost in eta and of the logarithm of the scale.
+        Standard deviations ``(3,)`` of the boost in eta, of the logarithm of the scale, and in rad
+        of the azimuth of a prompt track.
     """
     keep, reach = np.sqrt(1 - redraw**2), np.abs(templates.limits[:, 0]).max()
     point = np.empty(4)
@@ -87,6 +88,7 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
                 turn, flip = draws.turns[i, best], draws.flips[i, best]
             if d == 2:
                 place(point, templates, t, 2, draws, number, keep[0], redraw[0])
+                turn = widths[2] * draws.track_normal[number, 2]
             else:
                 place(point, templates, t, 4, draws, number, keep[1], redraw[1])
             flip *= draws.mirrors[i, 1]

@@ -20,7 +20,9 @@ __all__ = ["SharedGMM"]
 TRACKS_EACH, BLOCKS = 10, 64
 #: Parameters that are whole numbers of at least 1, and those from 0 up to something.
 WHOLE = ("n_prompt", "n_displaced", "min_tracks", "block_size", "orientations", "n_init")
-LARGEST = {"redraw_eta": 1, "redraw": 1, "redraw_displaced": 1, "boost": np.inf, "scale": np.inf}
+WHOLE += ("max_tracks",)
+LARGEST = {"redraw_eta": 1, "redraw": 1, "redraw_displaced": 1, "redraw_phi": np.pi}
+LARGEST |= {"boost": np.inf, "scale": np.inf}
 #: Events whose tracks are drawn together, from one stream.
 BATCH = 2048
 #: First key of a stream: that of the templates, and that of the tracks.
@@ -47,8 +49,9 @@ class SharedGMM(Generator):
 
     which leaves the component's distribution as it is, whatever h. Tracks in the outer hundredth of
     a component, which need not be Gaussian, stay, and no track moves there, or out of the range of
-    the training tracks. Prompt tracks move in both coordinates; displaced ones in their distances
-    only, so that pairs from a decay keep their mass. The pT of prompt tracks is scaled as a whole,
+    the training tracks. Prompt tracks move in both coordinates, and are turned by a small angle of
+    their own each; displaced ones move in their distances only, so that pairs from a decay keep
+    their mass, though not their common vertex. The pT of prompt tracks is scaled as a whole,
     momenta are shifted so that the sum of their vectors is to the root of the sum of pT² what it is
     in the template, and the event is boosted along the beam, mirrored in phi and in eta, and turned
     by a uniform azimuth.
@@ -62,7 +65,7 @@ class SharedGMM(Generator):
     min_tracks
         Events with fewer tracks are dropped (and counted).
     redraw_eta
-        h of eta of prompt tracks, for 1000 templates. This and the following four fall with the
+        h of eta of prompt tracks, for 1000 templates. This and the following five fall with the
         number n of templates as (n / 1000)^(-1/6), Scott's rule for two dimensions.
     redraw
         h of log pT of prompt tracks, at most 1.
@@ -73,6 +76,8 @@ class SharedGMM(Generator):
         only the part 1 - (eta / eta_max)², so that the beams stay where they are.
     scale
         Standard deviation of the logarithm of the scale of the pT of prompt tracks.
+    redraw_phi
+        Standard deviation in rad of the angle by which each prompt track is turned.
     block_size
         Templates in a block, or fewer, so that there are 64 blocks.
     orientations
@@ -134,6 +139,7 @@ class SharedGMM(Generator):
         redraw_displaced=0.7,
         boost=0.45,
         scale=0.11,
+        redraw_phi=0.1,
         block_size=10,
         orientations=8,
         covariance_floor=1e-4,
@@ -150,6 +156,7 @@ class SharedGMM(Generator):
         self.redraw_displaced = redraw_displaced
         self.boost = boost
         self.scale = scale
+        self.redraw_phi = redraw_phi
         self.block_size = block_size
         self.orientations = orientations
         self.covariance_floor = covariance_floor
@@ -195,7 +202,7 @@ class SharedGMM(Generator):
         self.displaced_ = self._fit(points[~prompt], self.n_displaced, seeds[1], progress)
         vars(self).pop("_templates", None)
         self.report_ = {
-            "events": int(kept.sum()),
+            "events_used": int(kept.sum()),
             "events_dropped": int((~kept).sum()),
             "prompt_tracks": int(prompt.sum()),
             "displaced_tracks": int((~prompt).sum()),
@@ -228,8 +235,8 @@ class SharedGMM(Generator):
         events : awkward.Array
             ``n_events * var * Track[pt, eta, phi, d0, dz]``, float32; GeV, rad, mm.
         sources : numpy.ndarray
-            int64 ``(n_events,)``, the block of the templates of each event; only with
-            ``return_sources``.
+            int64 ``(n_events, 2)``, the block of the templates of each event, and the template of
+            its prompt tracks; only with ``return_sources``.
 
         Raises
         ------
@@ -250,7 +257,7 @@ class SharedGMM(Generator):
         redraw[0, :2] = self.redraw_eta, self.redraw
         redraw[1, 2:] = self.redraw_displaced
         redraw = np.minimum(redraw * narrowing, 1.0)
-        widths = narrowing * np.array([self.boost, self.scale])
+        widths = narrowing * np.array([self.boost, self.scale, self.redraw_phi])
 
         def run(batches):
             for batch in batches:
@@ -272,7 +279,9 @@ class SharedGMM(Generator):
         provenance = {"process": "minbias", "generator": "SharedGMM", "seed": str(seed)}
         columns = dict(zip(FEATURES, tracks, strict=True))
         events = make_events(columns, counts, provenance=provenance)
-        return (events, templates.block[chosen]) if return_sources else events
+        if not return_sources:
+            return events
+        return events, np.stack([templates.block[chosen], chosen], axis=1)
 
     def _fit(self, points, n_components, seed, progress):
         """A mixture of at most ``n_components``, or None without points."""
@@ -292,16 +301,11 @@ class SharedGMM(Generator):
 
     def _tables(self):
         """The templates' tables, built when they are first needed."""
-        if "_templates" not in vars(self):
-            self._templates = make_templates(
-                self.tracks_,
-                self.offsets_,
-                self.n_prompt_,
-                self.prompt_,
-                self.displaced_,
-                block_size=max(2, min(self.block_size, len(self.n_prompt_) // BLOCKS)),
-            )
-        return self._templates
+        block_size = max(2, min(self.block_size, len(self.n_prompt_) // BLOCKS))
+        if getattr(self, "_templates", (None,))[0] != block_size:
+            fitted = self.tracks_, self.offsets_, self.n_prompt_, self.prompt_, self.displaced_
+            self._templates = block_size, make_templates(*fitted, block_size=block_size)
+        return self._templates[1]
 
     def _pairs(self, templates, n_events, rng):
         """Templates of the prompt and of the displaced tracks of every event."""

@@ -3,13 +3,14 @@
 from hepgmm.validate.compare import compare
 from hepgmm.validate.distances import frechet_distance, kernel_distance
 from hepgmm.validate.features import EVENT_FEATURES, TRACK_FEATURES, event_features
-from hepgmm.validate.memory import nearest_ratio
+from hepgmm.validate.memory import azimuth_features, nearest_ratio
 from hepgmm.validate.pairs import correlation, correlation_map
 from hepgmm.validate.physics import physics
 
 __all__ = [
     "EVENT_FEATURES",
     "TRACK_FEATURES",
+    "azimuth_features",
     "compare",
     "correlation",
     "correlation_map",

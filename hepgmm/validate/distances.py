@@ -76,7 +76,7 @@ def gaussian_distance(mean, covariance, other_mean, other_covariance) -> float:
     return float(shift @ shift + np.trace(covariance + other_covariance) - 2 * cross)
 
 
-def frechet_distance(real, synthetic, *, seed, n_bootstrap: int = 50) -> dict:
+def frechet_distance(real, synthetic, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
     """Fréchet physics distance (FPD): that of Gaussians with the moments of two samples.
 
     Every feature counts in units of its largest absolute real value. The distance of finite samples
@@ -87,6 +87,9 @@ def frechet_distance(real, synthetic, *, seed, n_bootstrap: int = 50) -> dict:
     ----------
     real, synthetic : array, shape (n, d)
         At least 50 rows each.
+    sources : array of int, shape (n_synthetic,), optional
+        Synthetic events with the same number fluctuate together in the bootstrap: 0, 1, 2 and so
+        on. The extrapolation takes events as independent all the same.
     seed
         Anything that ``numpy.random.default_rng`` takes.
     n_bootstrap
@@ -130,12 +133,15 @@ def frechet_distance(real, synthetic, *, seed, n_bootstrap: int = 50) -> dict:
     ]
     line, _ = nnls(np.stack([np.ones(SIZES), smallest / sizes], axis=1), np.array(means))
     both, n_real = np.concatenate([real, synthetic]), len(real)
+    unit = np.arange(len(both))
+    if sources is not None:
+        unit[n_real:] = n_real + sources
 
     def statistic(weights):
-        rows = np.repeat(np.arange(len(both)), weights.astype(int))
+        rows = np.repeat(np.arange(len(both)), weights[unit].astype(int))
         return _moments_distance(both[rows[rows < n_real]], both[rows[rows >= n_real]])
 
-    error = bootstrap_error(statistic, len(both), n_bootstrap=n_bootstrap, seed=seed)
+    error = bootstrap_error(statistic, unit.max() + 1, n_bootstrap=n_bootstrap, seed=seed)
     return {"value": float(line[0]), "error": float(error)}
 
 

@@ -8,7 +8,7 @@ from hepgmm.statistics import bootstrap_error
 from hepgmm.tracks import check_events
 from hepgmm.validate.decays import DECAYS, DISPLACED, displaced_pairs
 from hepgmm.validate.pairs import pair_counts
-from hepgmm.validate.samples import Sample
+from hepgmm.validate.samples import Sample, numbered_sources
 
 __all__ = ["FIGURES", "event_sums", "physics", "physics_ratios"]
 
@@ -32,12 +32,14 @@ _BINS = 8
 _PEDESTAL = slice(3, 5)
 
 
-def physics(events, *, seed, n_bootstrap: int = 50) -> dict:
+def physics(events, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
     """Figures of what a generator of pileup has to get right beyond its tracks.
 
     Parameters
     ----------
     events : awkward array of Track records
+    sources : array of int, shape (n_events,) or (n_events, k), optional
+        Events with the same number, in the last column, fluctuate together in the bootstrap.
     seed
         Anything that ``numpy.random.default_rng`` takes.
     n_bootstrap
@@ -79,8 +81,11 @@ def physics(events, *, seed, n_bootstrap: int = 50) -> dict:
     (0.5, 1.5)
     """
     check_events(events, min_events=2)
-    sums = event_sums(Sample.of(events))
-    return _with_errors(sums, np.arange(len(events)), seed=seed, n_bootstrap=n_bootstrap)
+    unit = np.arange(len(events))
+    if sources is not None:
+        unit = numbered_sources(sources, len(events))[-1]
+    sums = event_sums(Sample.of(events, seed=seed))
+    return _with_errors(sums, unit, seed=seed, n_bootstrap=n_bootstrap)
 
 
 def physics_ratios(real, synthetic, halves, *, sources, seed, n_bootstrap) -> dict:

@@ -1,4 +1,4 @@
-"""Two-sample classifier of whole events: a small transformer that sees every accepted track."""
+"""Two-sample classifier of events: a small transformer that sees the 60 hardest accepted tracks."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Transformer(nn.Module):
 
 
 def weighted_transformer_auc(real, synthetic, fold, *, seed, epochs=EPOCHS):
-    """AUC of a transformer of 11,000 parameters on whole events, as a function of event weights.
+    """AUC of a transformer of 11,000 parameters on events, as a function of their weights.
 
     Angles count from the hardest track, so that a rotation of an event changes nothing. Three of
     the five folds train the network, one chooses the epoch with the least loss, one gives the AUC.

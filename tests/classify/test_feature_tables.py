@@ -30,7 +30,7 @@ def test_a_file_of_your_own_is_the_table_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("log", "features='log' is unknown; choose raw, scaled, asinh, full, or a YAML"),
+        ("log", "features='log' is unknown; choose one of raw, scaled, asinh, full, or a YAML"),
         ({"rows": []}, "features: a table has a list of rows"),
         ({"rows": [ROW], "scale": 2}, "features: a table has a list of rows"),
         ({"rows": ["eta"]}, "features: row 1: 'eta' is not a mapping"),

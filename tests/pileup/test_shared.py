@@ -37,7 +37,7 @@ def chosen(model, n_events, *, seed):
 
 def test_every_kept_event_is_a_template(toy_minbias, model):
     kept = toy_minbias[ak.num(toy_minbias) >= 3]
-    assert model.report_["events"] == len(kept)
+    assert model.report_["events_used"] == len(kept)
     assert model.report_["events_dropped"] == len(toy_minbias) - len(kept)
     np.testing.assert_array_equal(np.diff(model.offsets_), ak.num(kept))
     np.testing.assert_array_equal(model.n_prompt_, ak.sum(kept.d0 == 0, axis=1))
@@ -75,7 +75,7 @@ def test_both_templates_are_in_the_block_that_is_the_source(model):
     n_displaced = ak.to_numpy(ak.sum(events.d0 != 0, axis=1))
     of_prompt, of_displaced = model.n_prompt_, np.diff(model.offsets_) - model.n_prompt_
     for block in np.unique(tables.block):
-        own, made = tables.block == block, sources == block
+        own, made = tables.block == block, sources[:, 0] == block
         assert set(n_prompt[made]) == set(of_prompt[own])
         assert set(n_displaced[made]) <= set(of_displaced[own])
         assert len(set(of_displaced[own] % 2)) == 1

@@ -42,7 +42,7 @@ def test_floors_of_distances_belong_to_the_sizes_of_the_samples(events, no_trees
 
 
 def test_every_figure_has_value_error_and_floor(same):
-    names = ["auc_events", "auc_accepted", "auc_tracks", "fpd", "kpd"]
+    names = ["auc_events", "auc_accepted", "auc_smeared", "auc_tracks", "fpd", "kpd"]
     names += [f"physics_{name}" for name in FIGURES if name not in DECAYS]
     names += ["w1_events", "w1_tracks"]
     names += [f"w1_event_{name}" for name in EVENT_FEATURES]

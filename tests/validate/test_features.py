@@ -60,7 +60,7 @@ def test_part_of_a_sample_is_the_sample_of_the_part():
     counts = rng.integers(0, 4, 30)
     sample = make_events({name: rng.random(counts.sum()) for name in FEATURES}, counts)
     index = rng.permutation(30)[:11]
-    part, fresh = Sample.of(sample).part(index), Sample.of(sample[index])
+    part, fresh = Sample.of(sample, seed=1).part(index), Sample.of(sample[index], seed=1)
     assert part.events.tolist() == fresh.events.tolist()
     np.testing.assert_array_equal(part.summaries, fresh.summaries)
     np.testing.assert_array_equal(part.accepted, fresh.accepted)
