@@ -32,7 +32,7 @@ benchmark: $(INSTALLED) ## speed of the mixtures: results/benchmarks.json, an ho
 	$(BIN)/hepgmm benchmark mixture -o results/benchmarks.json
 
 fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.json, two hours
-	$(BIN)/hepgmm fidelity --workers 2 -o results/fidelity.json
+	$(BIN)/hepgmm fidelity --seed 5772 --repeats 5 --workers 2 -o results/fidelity.json
 
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 	$(BIN)/ruff check .

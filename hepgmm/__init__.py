@@ -17,7 +17,8 @@ _HOME = {
     "save_tracks": "hepgmm.tracks",
     "select": "hepgmm.tracks",
 }
-_SUBPACKAGES = {"classify", "collide", "mixture", "pileup", "plots", "tracks", "validate"}
+_SUBPACKAGES = {"classify", "collide", "fidelity", "mixture", "pileup", "plots", "tracks"}
+_SUBPACKAGES |= {"validate"}
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES, "__version__"])
 

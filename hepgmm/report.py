@@ -27,6 +27,9 @@ __all__ = [
 METRICS = {"auc": "AUC", "accuracy": "accuracy", "recall": "recall", "precision": "precision"}
 CLASSIFIERS = {"mlp": "MLP", "transformer": "Transformer", "trees": "Boosted trees"}
 
+# Result files that are not those of a preset, and what writes them.
+COMMANDS = {"fidelity": "make fidelity", "benchmarks": "make benchmark"}
+
 # The figures that the paper publishes, without errors.
 PAPER = {
     "mlp": {"auc": 0.762, "accuracy": 0.703, "recall": 0.636, "precision": 0.734},
@@ -63,7 +66,8 @@ def load_results(preset: str, *, folder: Path | None = None) -> dict[str, Any]:
     """
     path = (folder or results_folder()) / f"{preset}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: not there; `hepgmm run --preset {preset}` writes it")
+        command = COMMANDS.get(preset, f"hepgmm run --preset {preset}")
+        raise FileNotFoundError(f"{path}: not there; `{command}` writes it")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

@@ -11,7 +11,7 @@ from hepgmm.cli import main
 from hepgmm.tracks import make_events, save_tracks
 
 COMMANDS = ["generate", "fit", "sample", "overlay", "train", "evaluate", "validate", "run"]
-COMMANDS += ["book", "report", "benchmark"]
+COMMANDS += ["book", "report", "benchmark", "fidelity"]
 
 
 @pytest.fixture
@@ -88,6 +88,14 @@ def test_help_has_units_and_an_example(command, capsys):
         ("generate qcd -n 3 --workers 0 -o {0}/x.parquet", "--workers: '0' is not"),
         ("sample {0}/x.npz -n 2.5 -o {0}/x.parquet", "--events: '2.5' is not"),
         ("train {0}/x {0}/x --epochs 0 -o {0}/x.safetensors", "--epochs: '0' is not"),
+        (
+            "fit {0}/signal.parquet --generator shared --max-components 3 -o {0}/x.npz",
+            "--max-components: a SharedGMM has no such parameter",
+        ),
+        (
+            "validate {0}/signal.parquet {0}/signal.parquet --sources {0}/text.parquet",
+            "text.parquet: not an npy file",
+        ),
         ("benchmark mixture --seed -1", "--seed: '-1' is not a whole number of at least 0"),
     ],
 )
@@ -156,12 +164,10 @@ def test_validate_shows_and_writes_the_floors(tracks, capsys, monkeypatch):
         "auc_events": {"value": 0.8123, "error": 0.0041, "floor": 0.50194},
         "w1_tracks": {"value": 0.05, "error": 0.01, "floor": 0.02},
     }
-    monkeypatch.setattr(
-        hepgmm.validate, "compare", lambda real, synthetic, *, training, seed: figures
-    )
+    monkeypatch.setattr(hepgmm.validate, "compare", lambda real, synthetic, **options: figures)
     out = tracks / "figures.json"
     assert main(f"validate {tracks}/signal.parquet {tracks}/signal.parquet -o {out}".split()) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().out.splitlines()[2:] == [
         "            value            floor",
         "auc_events  0.8123 ± 0.0041  0.5019",
         "w1_tracks   0.050 ± 0.010    0.02",
@@ -190,6 +196,20 @@ def test_fit_sample_from_files_to_files(tracks, capsys):
     assert main(f"sample {model} -n 50 -o {out}".split()) == 0
     assert out.exists()
     assert "events_used" in capsys.readouterr().out
+
+
+def test_copies_are_no_difference_where_their_sources_are_known(tracks, capsys):
+    real, model, out = tracks / "signal.parquet", tracks / "m.npz", tracks / "s.parquet"
+    assert main(f"fit {real} --generator oversampling -o {model}".split()) == 0
+    assert main(f"sample {model} -n 600 --sources {tracks}/s.npy -o {out}".split()) == 0
+    for name, known in (("with", f"--sources {tracks}/s.npy"), ("without", "")):
+        options = f"--training {real} {known} -o {tracks}/{name}.json"
+        assert main(f"validate {tracks}/background.parquet {out} {options}".split()) == 0
+    assert "0 of 600 events have fewer than 3 tracks" in capsys.readouterr().out
+    figures = [json.loads((tracks / f"{name}.json").read_text()) for name in ("with", "without")]
+    assert "auc_events_unsplit" in figures[0] and "auc_events_unsplit" not in figures[1]
+    assert figures[0]["auc_events_unsplit"]["value"] == figures[1]["auc_events"]["value"]
+    assert figures[0]["nearest"]["value"] == 0
 
 
 def test_the_command_starts_without_torch_or_pythia():

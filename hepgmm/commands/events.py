@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from hepgmm.arguments import add_output, add_seed, count
+import numpy as np
+
+from hepgmm.arguments import add_output, add_seed, count, output_file
 from hepgmm.commands.showing import naming, show
+from hepgmm.io_utils import atomic_write
 
 
 def fill_generate(command):
@@ -39,8 +43,10 @@ def fill_fit(command):
     """Arguments of ``hepgmm fit``."""
     command.add_argument("events", type=Path, help="parquet file of min-bias tracks")
     command.add_argument("--generator", default="hgmm", help="hgmm (default), shared, flow, …")
-    command.add_argument("--max-components", type=count, default=100, help="of the high level")
-    command.add_argument("--scale-features", action="store_true", help="part of the second cure")
+    command.add_argument("--max-components", type=count, help="of hgmm's high level (100)")
+    command.add_argument(
+        "--scale-features", action="store_true", default=None, help="hgmm: part of the second cure"
+    )
     command.add_argument("--workers", type=count, default=1, help="threads; no effect on the fit")
     add_seed(command)
     add_output(command, ".npz", "npz file of the model")
@@ -52,8 +58,14 @@ def run_fit(options):
     from hepgmm.pileup import make_generator
 
     model = make_generator(options.generator)
-    chosen = {"max_components", "scale_features", "workers", "seed"} & set(model.get_params())
-    model.set_params(**{name: getattr(options, name) for name in chosen})
+    known = model.get_params()
+    for name in ("max_components", "scale_features"):
+        if getattr(options, name) is not None and name not in known:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option}: a {type(model).__name__} has no such parameter")
+    chosen = {"max_components", "scale_features", "workers", "seed"} & set(known)
+    values = {name: getattr(options, name) for name in chosen}
+    model.set_params(**{name: value for name, value in values.items() if value is not None})
     events = load_tracks(options.events)
     with naming(options.events):
         model.fit(events, progress=True)
@@ -66,6 +78,12 @@ def fill_sample(command):
     command.add_argument("model", type=Path, help="npz file that `hepgmm fit` wrote")
     command.add_argument("-n", "--events", type=count, required=True, help="number of events")
     command.add_argument("--clip", type=float, metavar="EPS", help="floor of the eigenvalues")
+    command.add_argument(
+        "--sources",
+        type=partial(output_file, suffix=".npy"),
+        metavar="FILE",
+        help="also write which training events were followed, for `hepgmm validate` (.npy)",
+    )
     add_seed(command)
     add_output(command, ".parquet", "parquet file of tracks")
 
@@ -80,7 +98,16 @@ def run_sample(options):
         if "clip_eigenvalues" not in model.get_params():
             raise ValueError(f"--clip: a {type(model).__name__} has no eigenvalues to clip")
         model.set_params(clip_eigenvalues=options.clip)
-    save_tracks(options.output, model.sample(options.events, seed=options.seed))
+    if options.sources:
+        if not model.HAS_SOURCES:
+            raise ValueError(f"--sources: a {type(model).__name__} does not follow single events")
+        drawn = model.sample(options.events, seed=options.seed, return_sources=True)
+        events, sources = drawn
+        with atomic_write(options.sources) as temporary, temporary.open("wb") as file:
+            np.save(file, sources)
+    else:
+        events = model.sample(options.events, seed=options.seed)
+    save_tracks(options.output, events)
     show(getattr(model, "sample_report_", {"events": options.events}))
 
 
@@ -119,18 +146,50 @@ def fill_validate(command):
     command.add_argument("real", type=Path, help="parquet file of real events")
     command.add_argument("synthetic", type=Path, help="parquet file of synthetic events")
     command.add_argument("--training", type=Path, help="the events that the generator learnt from")
+    command.add_argument("--sources", type=Path, help="npy file that `hepgmm sample` wrote")
+    command.add_argument(
+        "--min-tracks", type=count, default=3, help="leave out events with fewer tracks (3)"
+    )
+    command.add_argument("--transformer", action="store_true", help="train one, too: minutes")
     add_output(command, ".json", "also write JSON", required=False)
     add_seed(command)
 
 
 def run_validate(options):
     """Show how far synthetic events are from real ones, and write it if asked to."""
+    import awkward as ak
+
     from hepgmm import load_tracks
     from hepgmm.validate import compare
 
-    paths = options.real, options.synthetic
-    events = [load_tracks(path) for path in paths]
-    training = load_tracks(options.training) if options.training else None
-    with naming(*paths):
-        figures = compare(*events, training=training, seed=options.seed)
+    samples, masks = {}, {}
+    for name in ("real", "synthetic", "training"):
+        path = getattr(options, name)
+        if path:
+            events = load_tracks(path)
+            masks[name] = ak.to_numpy(ak.num(events)) >= options.min_tracks
+            samples[name] = events[masks[name]]
+            few = f"{(~masks[name]).sum()} of {len(events)} events"
+            print(f"{path}: {few} have fewer than {options.min_tracks} tracks")
+    sources = None
+    if options.sources:
+        sources = load_array(options.sources)
+        if len(sources) != len(masks["synthetic"]):
+            n_events = len(masks["synthetic"])
+            raise ValueError(f"{options.sources}: {len(sources)} sources of {n_events} events")
+        sources = sources[masks["synthetic"]]
+    with naming(options.real, options.synthetic):
+        figures = compare(
+            **samples, sources=sources, transformer=options.transformer, seed=options.seed
+        )
     show(figures, options.output)
+
+
+def load_array(path):
+    """The array of an npy file, or an error that names the file."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError):
+        raise ValueError(f"{path}: not an npy file of numbers; write it again") from None

@@ -14,6 +14,7 @@ FINEST = 5e-4
 ROWS = {
     "auc_events": "AUC, events",
     "auc_accepted": "AUC, accepted region",
+    "auc_smeared": "AUC, accepted, smeared",
     "auc_tracks": "AUC, tracks",
     "auc_bundles": "AUC, bundles of 60",
     "auc_transformer": "AUC, transformer",
@@ -23,6 +24,7 @@ ROWS = {
     "w1_events": "W1 of summaries",
     "w1_tracks": "W1 of tracks",
     "nearest": "nearest",
+    "nearest_azimuth": "nearest, azimuth",
 }
 
 

@@ -81,6 +81,8 @@ def auc_ladder(rows: Mapping, names: Mapping, *, title: str):
 def event_panels(real, synthetic, *, name: str, title: str):
     """Draw four summaries of events, real and synthetic: what a two-sample classifier sees.
 
+    Events beyond the range of a panel are counted in its first or last bin.
+
     Parameters
     ----------
     real, synthetic
@@ -100,7 +102,8 @@ def event_panels(real, synthetic, *, name: str, title: str):
         edges = np.linspace(*limits, 31)
         for who, (events, colour) in samples.items():
             table, names = event_features(events)
-            counts, _ = np.histogram(table[:, names.index(feature)], edges)
+            values = np.clip(table[:, names.index(feature)], *limits)
+            counts, _ = np.histogram(values, edges)
             share, error = counts / len(table), np.sqrt(counts) / len(table)
             axes.stairs(share, edges, color=COLOURS[colour], label=who, lw=1.5)
             centres = (edges[1:] + edges[:-1]) / 2

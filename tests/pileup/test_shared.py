@@ -14,7 +14,8 @@ from hepgmm.pileup.templates import CELLS, REACH, _blocks, make_templates
 from hepgmm.tracks import FEATURES, flatten, make_events
 
 #: Everything that changes a template's tracks, switched off.
-STILL = {"redraw_eta": 0, "redraw": 0, "redraw_displaced": 0, "boost": 0, "scale": 0}
+STILL = {"redraw_eta": 0, "redraw": 0, "redraw_displaced": 0, "redraw_phi": 0}
+STILL |= {"boost": 0, "scale": 0}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,9 @@ def test_both_templates_are_in_the_block_that_is_the_source(model):
         assert set(n_prompt[made]) == set(of_prompt[own])
         assert set(n_displaced[made]) <= set(of_displaced[own])
         assert len(set(of_displaced[own] % 2)) == 1
-    assert set(sources) == set(tables.block)
+    assert set(sources[:, 0]) == set(tables.block)
+    np.testing.assert_array_equal(sources[:, 0], tables.block[sources[:, 1]])
+    np.testing.assert_array_equal(n_prompt, of_prompt[sources[:, 1]])
 
 
 def test_blocks_of_a_stretch_have_the_same_range_of_multiplicities():
@@ -127,6 +130,93 @@ def test_without_moves_only_symmetries_change_a_template(model):
         sign = np.sign(event.eta[0] * template[0, 1])
         np.testing.assert_allclose(event.eta[:n], sign * template[:, 1], rtol=1e-5)
         assert not ak.any(event.d0[:n])
+
+
+def prompt_pairs(model, n_events, **parameters):
+    """Prompt tracks (pT, eta, phi) of each event of a sample, and those of its template."""
+    events = still(model, **parameters).sample(n_events, seed=1)
+    for event, source in zip(events, chosen(model, n_events, seed=1), strict=True):
+        n = model.n_prompt_[source]
+        made = np.stack([ak.to_numpy(event[x][:n]) for x in ("pt", "eta", "phi")]).astype(float)
+        yield made, model.tracks_[model.offsets_[source] :][:n, :3].T.astype(float)
+
+
+def test_a_boost_shifts_all_tracks_of_an_event_the_less_the_nearer_the_beam(model):
+    reach, shifts = np.abs(model._tables().limits[:, 0]).max(), []
+    for made, template in prompt_pairs(model, 1500, boost=0.3):
+        # Whether the event was mirrored is not known; several tracks tell.
+        for mirror in (1, -1):
+            inside = np.abs(template[1]) < 0.9 * reach
+            eta = mirror * template[1][inside]
+            shift = (made[1][inside] - eta) / (1 - (eta / reach) ** 2)
+            if len(shift) > 2 and np.ptp(shift) < 1e-3:
+                shifts.append(shift.mean())
+    assert len(shifts) > 500
+    expected = 0.3 * model.report_["narrowing"]
+    assert np.std(shifts) == pytest.approx(expected, rel=4 / np.sqrt(2 * len(shifts)))
+
+
+def test_a_scale_multiplies_all_pt_of_an_event_before_the_balance(model):
+    logs = []
+    for made, template in prompt_pairs(model, 1500, scale=0.3):
+        # The balance shares what displaced tracks leave over: small for the softest track.
+        softest = np.argmin(template[0])
+        logs.append(np.log(made[0, softest] / template[0, softest]))
+    expected = 0.3 * model.report_["narrowing"]
+    middle = np.diff(np.percentile(logs, (16, 84)))[0] / 2
+    assert middle == pytest.approx(expected, rel=0.15)
+
+
+def test_pt_moves_alone_and_eta_takes_along_what_its_component_couples_to_it(model):
+    for name, eta_moves in (("redraw", False), ("redraw_eta", True)):
+        etas, logs = [], []
+        for made, template in prompt_pairs(model, 300, **{name: 0.6}):
+            etas.append(made[1] * np.sign(made[1] @ template[1]) - template[1])
+            logs.append(np.log(made[0] / template[0]))
+        moved = [np.median(np.abs(np.concatenate(each))) for each in (etas, logs)]
+        assert moved[1] > 0.05
+        assert (moved[0] > 0.05) == eta_moves and (eta_moves or moved[0] < 1e-5)
+
+
+def test_widths_are_those_asked_for_times_the_narrowing(model, monkeypatch):
+    seen = {}
+
+    def look(tracks, starts, chosen, partner, templates, draws, redraw, widths):
+        seen.update(redraw=redraw, widths=widths)
+        tracks[:] = 1.0
+
+    monkeypatch.setattr("hepgmm.pileup.shared.fill_events", look)
+    asked = {"redraw_eta": 0.1, "redraw": 0.2, "redraw_displaced": 0.3, "redraw_phi": 0.4}
+    still(model, **asked, boost=0.5, scale=0.6).sample(5, seed=1)
+    narrowing = model.report_["narrowing"]
+    expected = np.array([[0.1, 0.2, 0.0, 0.0], [0.0, 0.0, 0.3, 0.3]])
+    np.testing.assert_allclose(seen["redraw"], np.minimum(narrowing * expected, 1))
+    np.testing.assert_allclose(seen["widths"], narrowing * np.array([0.5, 0.6, 0.4]))
+
+
+def test_prompt_tracks_turn_each_by_an_angle_of_its_own(toy_minbias):
+    model = SharedGMM(n_prompt=3).fit(toy_minbias[toy_minbias.d0 == 0])
+    turned = []
+    for made, template in prompt_pairs(model, 1000, redraw_phi=0.05):
+        # The balance turns hard tracks a little, the rotation all by the same angle.
+        soft = template[0] < np.median(template[0])
+        for mirror in (1, -1):
+            angle = made[2][soft] - mirror * template[2][soft]
+            angle = np.angle(np.exp(1j * (angle - np.angle(np.exp(1j * angle).mean()))))
+            if len(angle) > 4 and np.abs(angle).max() < 0.5:
+                turned.append(angle / np.sqrt(1 - 1 / len(angle)))
+    turned = np.concatenate(turned)
+    width = np.diff(np.percentile(turned, (16, 84)))[0] / 2
+    assert width == pytest.approx(0.05 * model.report_["narrowing"], rel=0.1)
+
+
+def test_another_block_size_makes_other_blocks(model):
+    changed = still(model)
+    changed.sample(3, seed=1)
+    changed.set_params(block_size=2)
+    fresh = still(model, block_size=2)
+    for mine, expected in zip(changed._tables(), fresh._tables(), strict=True):
+        np.testing.assert_array_equal(mine, expected)
 
 
 def test_balance_is_that_of_the_template(model):
