@@ -18,7 +18,7 @@ _HOME = {
     "select": "hepgmm.tracks",
 }
 _SUBPACKAGES = {"classify", "collide", "fidelity", "mixture", "pileup", "plots", "tracks"}
-_SUBPACKAGES |= {"validate"}
+_SUBPACKAGES |= {"ladder", "validate"}
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES, "__version__"])
 

@@ -109,8 +109,8 @@ def add_output(
     )
 
 
-def add_preset(command: argparse.ArgumentParser) -> None:
-    """Add ``--preset``, "quick" by default.
+def add_preset(command: argparse.ArgumentParser, *, default: str = "quick") -> None:
+    """Add ``--preset``.
 
     Examples
     --------
@@ -120,5 +120,8 @@ def add_preset(command: argparse.ArgumentParser) -> None:
     'quick'
     """
     command.add_argument(
-        "-p", "--preset", default="quick", help="quick (default), standard, paper, or a YAML file"
+        "-p",
+        "--preset",
+        default=default,
+        help=f"quick, standard, paper, or a YAML file (default {default})",
     )

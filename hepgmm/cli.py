@@ -114,6 +114,12 @@ _COMMANDS = {
         "--only shared hgmm -o fidelity.json",
         measuring.fill_fidelity,
     ),
+    "ladder": (
+        measuring.run_ladder,
+        "Train every classifier several times and measure it, with errors; resumes.",
+        "--preset standard --only trees deepsets -o ladder.json",
+        measuring.fill_ladder,
+    ),
     "run": (
         analysis.run_analysis,
         "Run the whole analysis of a preset and write results/<preset>.json.",

@@ -17,7 +17,7 @@ ROWS = [
     {"datasets"},
     {"presets", "stages", "report"},
     {"plots", "widgets"},
-    {"merit", "analysis", "benchmark", "fidelity"},
+    {"merit", "analysis", "benchmark", "fidelity", "ladder"},
     {"book", "arguments", "commands", "cli"},
 ]
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepgmm.classify.ladder import register
 from hepgmm.classify.metrics import auc
+from hepgmm.classify.registry import register
 from hepgmm.classify.samples import COLUMNS, Sample
 
 __all__ = ["PtCut"]

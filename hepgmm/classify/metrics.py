@@ -17,6 +17,7 @@ __all__ = [
     "auc",
     "auc_difference",
     "best_cut",
+    "checked_scores",
     "evaluate",
     "roc_curve",
     "single_cut_accuracy",
@@ -48,7 +49,7 @@ def roc_curve(scores, labels):
     >>> fpr.tolist(), tpr.tolist()
     ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
     """
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked_scores(scores, labels)
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     positives = np.append(0, np.cumsum(labels[order])[last_of_ties])
@@ -73,7 +74,7 @@ def auc(scores, labels):
     >>> auc([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1])
     0.875
     """
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked_scores(scores, labels)
     return float(weighted_auc(scores, labels)(np.ones(len(scores))))
 
 
@@ -104,7 +105,7 @@ def evaluate(scores, labels, *, threshold=0.5, balance=False, n_bootstrap=500, s
     >>> figures["auc"]["value"], figures["accuracy"]["value"], figures["recall"]["value"]
     (1.0, 0.75, 1.0)
     """
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked_scores(scores, labels)
     called = scores >= threshold
     area = weighted_auc(scores, labels)
     right, found = called == labels, called & (labels == 1)
@@ -151,8 +152,8 @@ def auc_difference(scores_a, scores_b, labels, *, n_bootstrap=500, seed):
     >>> auc_difference([0.1, 0.2, 0.9], [0.1, 0.2, 0.9], [0, 1, 1], seed=1)
     {'value': 0.0, 'error': 0.0}
     """
-    scores_a, labels = _checked(scores_a, labels)
-    scores_b, labels = _checked(scores_b, labels)
+    scores_a, labels = checked_scores(scores_a, labels)
+    scores_b, labels = checked_scores(scores_b, labels)
     area_a, area_b = weighted_auc(scores_a, labels), weighted_auc(scores_b, labels)
 
     def statistic(weights):
@@ -190,7 +191,7 @@ def best_cut(values, labels):
     >>> best_cut([1.0, 2.0, 4.0, 5.0], [1, 1, 0, 0])
     Cut(threshold=3.0, above=False)
     """
-    values, labels = _checked(values, labels)
+    values, labels = checked_scores(values, labels)
     order = np.argsort(values, kind="stable")
     ascending, signal = values[order], labels[order]
     # Right calls of "signal at and above the i-th value": background below, signal from there on.
@@ -231,7 +232,7 @@ def single_cut_accuracy(
     >>> single_cut_accuracy([1, 2, 3, 4], [0, 0, 1, 1], [0, 5, 6], [0, 1, 1], seed=1)
     {'value': 1.0, 'error': 0.0}
     """
-    test_values, test_labels = _checked(test_values, test_labels)
+    test_values, test_labels = checked_scores(test_values, test_labels)
     right = best_cut(train_values, train_labels)(test_values) == test_labels
     error = bootstrap_error(
         lambda weights: weights @ right / len(right), len(right), n_bootstrap=n_bootstrap, seed=seed
@@ -239,7 +240,8 @@ def single_cut_accuracy(
     return {"value": float(right.mean()), "error": float(error)}
 
 
-def _checked(scores, labels):
+def checked_scores(scores, labels):
+    """Scores as floats and labels as integers, or an error that says what is wrong with them."""
     scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(f"scores have shape {scores.shape}, labels {labels.shape}: expected (n,)")

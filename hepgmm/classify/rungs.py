@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from hepgmm.classify.ladder import register
 from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
 from hepgmm.classify.particle_transformer import ParticleTransformer
+from hepgmm.classify.registry import register
 from hepgmm.classify.training import train
 
 __all__ = ["NetworkClassifier"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepgmm.classify.ladder import register
+from hepgmm.classify.registry import register
 from hepgmm.classify.samples import COLUMNS, Sample
 
 __all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "BoostedTrees", "event_summaries"]

@@ -38,7 +38,7 @@ def fill_train(command):
 def run_train(options):
     """Train a network on overlaid events, or resume, and save it."""
     from hepgmm.classify import NetworkClassifier, make_classifier, save_model
-    from hepgmm.classify.ladder import CLASSIFIERS, classifier_names
+    from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 
     networks = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]
     if options.model not in networks:

@@ -1,12 +1,14 @@
-"""Commands that measure: the engine, and every generator of pileup."""
+"""Commands that measure: the engine, every generator of pileup, every classifier."""
 
 from __future__ import annotations
 
 import json
 import sys
 
-from hepgmm.arguments import add_output, add_seed, count
+from hepgmm.arguments import add_output, add_preset, add_seed, count
 from hepgmm.io_utils import atomic_write, write_json
+
+REFERENCES = ("origin", "reconstructed", "hard")
 
 
 def fill_benchmark(command):
@@ -99,3 +101,33 @@ def run_fidelity(options):
         progress=lambda step: print(step, file=sys.stderr, flush=True),
     )
     print(fidelity_table(figures).to_string())
+
+
+def fill_ladder(command):
+    """Arguments of ``hepgmm ladder``."""
+    add_preset(command, default="standard")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="these classifiers")
+    command.add_argument(
+        "--dz", nargs="+", choices=REFERENCES, default=REFERENCES, help="references of dz"
+    )
+    command.add_argument("--trainings", type=count, default=5, help="of each classifier (5)")
+    command.add_argument("--epochs", type=count, help="of each network (default: its own)")
+    add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+
+
+def run_ladder(options):
+    """Train the classifiers, write their figures and show the tables."""
+    from hepgmm.ladder import climb, ladder_table
+
+    figures = climb(
+        options.output,
+        preset=options.preset,
+        names=options.only,
+        references=options.dz,
+        trainings=options.trainings,
+        training={"epochs": options.epochs} if options.epochs else None,
+        progress=lambda step: print(step, file=sys.stderr, flush=True),
+    )
+    for reference in options.dz:
+        print(f"dz from {reference}")
+        print(ladder_table(figures, reference).to_string())

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hepgmm.classify.cuts import PtCut
-from hepgmm.classify.ladder import CLASSIFIERS, classifier_names, make_classifier, register
 from hepgmm.classify.metrics import auc
+from hepgmm.classify.registry import CLASSIFIERS, classifier_names, make_classifier, register
 from hepgmm.classify.rungs import NetworkClassifier
 from hepgmm.classify.samples import Sample
 

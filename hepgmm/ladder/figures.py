@@ -1,0 +1,142 @@
+"""Figures of merit of a rung that was trained several times, with one error for all reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hepgmm.classify.metrics import checked_scores
+from hepgmm.classify.samples import Sample
+from hepgmm.classify.working_points import EFFICIENCIES, weighted_rejection
+from hepgmm.statistics import bootstrap_error, weighted_auc
+
+__all__ = ["difference", "rung_figures"]
+
+
+def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
+    """Means over trainings of the figures of merit on the same test events.
+
+    The error holds both reasons to fluctuate: √(b² + s² / k), with the bootstrap error b of the
+    mean over test events and the standard deviation s over k trainings.
+
+    Parameters
+    ----------
+    scores : array, shape (k, n)
+        Probability of signal of each test event, a row for each training.
+    test
+        The test events.
+    n_bootstrap
+        Bootstrap samples of the test events.
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        Name → ``{"value", "error", "trainings"}`` with the error and the standard deviation over
+        trainings: ``auc``; ``accuracy``, ``recall`` and ``precision`` at a probability of 0.5;
+        ``rejection_50``, ``rejection_30`` and ``rejection_10``, background events for each that
+        passes at 50, 30 and 10% signal efficiency; ``auc_<mass>`` for each mass against all
+        background.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> y = rng.integers(0, 2, 500)
+    >>> test = Sample(np.ones((500, 1, 5)), np.ones((500, 1)), y, 100.0 * y)
+    >>> scores = np.clip(rng.normal(0.3 + 0.4 * y, 0.2, (3, 500)), 0, 1)
+    >>> figures = rung_figures(scores, test, seed=1)
+    >>> list(figures)[:2], 0.9 < figures["auc"]["value"] < 1
+    (['auc', 'accuracy'], True)
+    """
+    statistics = [_statistic(row, test) for row in scores]
+    return _summary(scores, statistics, _names(test), n_bootstrap, seed)
+
+
+def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
+    """AUC of one rung minus that of another on the same test events.
+
+    Paired in the test events, and training by training as far as both have as many; if the other
+    has a single one, all are compared with it.
+
+    Parameters
+    ----------
+    scores, others : array, shape (k, n)
+        As in :func:`rung_figures`.
+    test
+        The test events.
+    n_bootstrap, seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``{"value", "error", "trainings"}``
+    """
+    scores, others = np.broadcast_arrays(scores, others)
+    areas = [
+        (weighted_auc(one, test.y), weighted_auc(other, test.y))
+        for one, other in zip(scores, others, strict=True)
+    ]
+    statistics = [lambda w, a=a, b=b: np.array([a(w) - b(w)]) for a, b in areas]
+    return _summary(scores, statistics, ["auc"], n_bootstrap, seed)["auc"]
+
+
+def _names(test):
+    names = ["auc", "accuracy", "recall", "precision"]
+    names += [f"rejection_{100 * efficiency:.0f}" for efficiency in EFFICIENCIES]
+    return names + [f"auc_{mass:g}" for mass in _masses(test)]
+
+
+def _masses(test):
+    return [] if test.mass is None else np.unique(test.mass[test.y == 1])
+
+
+def _statistic(scores, test):
+    """All figures of one training as a function of event weights."""
+    scores, y = checked_scores(scores, test.y)
+    area, rejection = weighted_auc(scores, y), weighted_rejection(scores, y)
+    masses = []
+    for mass in _masses(test):
+        part = np.flatnonzero((y == 0) | (test.mass == mass))
+        masses.append((part, weighted_auc(scores[part], y[part])))
+    called = scores >= 0.5
+
+    def statistic(weights):
+        true_positives, positives = weights @ (called & (y == 1)), weights @ called
+        with np.errstate(divide="ignore"):
+            rejections = rejection(weights)
+        return np.array(
+            [
+                area(weights),
+                weights @ (called == y) / weights.sum(),
+                true_positives / (weights @ y),
+                true_positives / positives if positives else 0.0,
+                *rejections,
+                *(of_mass(weights[part]) for part, of_mass in masses),
+            ]
+        )
+
+    return statistic
+
+
+def _summary(scores, statistics, names, n_bootstrap, seed) -> Mapping:
+    n_trainings, n_events = np.shape(scores)
+    values = np.array([statistic(np.ones(n_events)) for statistic in statistics])
+    # A rejection is infinite if no background passes.
+    finite = np.isfinite(values).all(axis=0)
+    values = values[:, finite]
+    names = [name for name, is_finite in zip(names, finite, strict=True) if is_finite]
+    spread = values.std(axis=0, ddof=1) if n_trainings > 1 else np.zeros(len(names))
+
+    def mean(weights):
+        return np.mean([statistic(weights)[finite] for statistic in statistics], axis=0)
+
+    sampling = bootstrap_error(mean, n_events, n_bootstrap=n_bootstrap, seed=seed)
+    errors = np.hypot(sampling, spread / np.sqrt(n_trainings))
+    rows = zip(names, values.mean(axis=0), errors, spread, strict=True)
+    return {
+        name: {"value": float(value), "error": float(error), "trainings": float(each)}
+        for name, value, error, each in rows
+    }

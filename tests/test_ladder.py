@@ -1,0 +1,135 @@
+"""The ladder: every rung has every figure, trainings are kept, errors hold both of their parts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hepgmm.classify.metrics import auc, auc_difference
+from hepgmm.classify.registry import CLASSIFIERS, register
+from hepgmm.classify.samples import Sample
+from hepgmm.cli import main
+from hepgmm.ladder import climb, ladder_table, rung_figures
+from hepgmm.ladder.figures import difference
+
+NAMES = ("pt_cut", "trees", "coin")
+
+
+def sample(n, seed):
+    """Signal has more displaced tracks; half of it is of another mass."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    X = np.stack([rng.random((n, 6)) for _ in range(6)], axis=-1)
+    X[..., 3] *= np.where(rng.random((n, 1)) < 0.6, 1 + 9 * y[:, None], 1)
+    mass = np.where(y, rng.choice([100.0, 500.0], n), 0.0)
+    return Sample(X, np.ones((n, 6), dtype=bool), y, mass)
+
+
+class Analysis:
+    """Stands for the analysis of a preset."""
+
+    made: list = []  # noqa: RUF012
+
+    def __init__(self, preset, *, seed=None, overlay, **groups):
+        self.name, self.cache = preset, self.folder
+        self.parameters = {"seed": 3, "overlay": overlay}
+
+    def key(self, stage):
+        return f"{stage}-{self.parameters['overlay']['dz_reference']}"
+
+    def datasets(self):
+        return {"train": sample(400, 1), "validation": sample(100, 2), "test": sample(300, 3)}
+
+
+@pytest.fixture
+def coin(tmp_path, monkeypatch):
+    """A rung that guesses, and counts how often it was fitted."""
+
+    @register("coin", title="A coin")
+    class Coin:
+        fits = 0
+
+        def fit(self, training, validation=None, *, seed, progress=False):
+            type(self).fits += 1
+            self.seed = seed
+            return self
+
+        def predict_proba(self, X, mask):
+            return np.random.default_rng(self.seed).random(len(X))
+
+    Analysis.folder = tmp_path
+    monkeypatch.setattr("hepgmm.ladder.suite.Analysis", Analysis)
+    yield Coin
+    del CLASSIFIERS["coin"]
+
+
+def test_every_rung_has_every_figure_and_trainings_are_kept(coin, tmp_path):
+    path, steps = tmp_path / "ladder.json", []
+    options = {"names": NAMES, "references": ("origin", "hard"), "trainings": 2}
+    figures = climb(path, **options, n_bootstrap=20, progress=steps.append)
+    assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
+    assert coin.fits == 4
+    for reference in ("origin", "hard"):
+        rungs = figures["references"][reference]["rungs"]
+        assert set(rungs) == set(NAMES)
+        for rung in rungs.values():
+            assert {"auc", "accuracy", "auc_100", "auc_500"} <= set(rung["figures"])
+            assert rung["trainings"] == 2
+    assert abs(rungs["coin"]["figures"]["auc"]["value"] - 0.5) < 0.1
+    assert rungs["trees"]["above_trees"] == {"value": 0.0, "error": 0.0, "trainings": 0.0}
+    assert rungs["coin"]["above_trees"]["value"] < -4 * rungs["coin"]["above_trees"]["error"]
+    again = climb(path, **options, n_bootstrap=20, progress=lambda step: pytest.fail(step))
+    assert again == figures
+    table = ladder_table(figures, "origin")
+    assert list(table.index) == ["Best cut on one pT", "Boosted trees", "A coin"]
+    assert table.loc["Boosted trees", "above the trees"] == "–"
+    assert len(steps) == 2 * 2 * 3
+
+
+def test_figures_of_other_events_are_not_kept(coin, tmp_path, monkeypatch):
+    path = tmp_path / "ladder.json"
+    options = {"references": ["origin"], "trainings": 1, "n_bootstrap": 5}
+    climb(path, names=NAMES, **options, progress=lambda step: None)
+    monkeypatch.setattr(Analysis, "key", lambda self, stage: "other events")
+    figures = climb(path, names=["trees"], **options, progress=lambda step: None)
+    assert set(figures["references"]["origin"]["rungs"]) == {"trees"}
+
+
+def test_errors_hold_the_test_events_and_the_trainings():
+    test, rng = sample(2000, 4), np.random.default_rng(5)
+    good = np.clip(rng.normal(0.4 + 0.2 * test.y, 0.2), 0, 1)
+    same = rung_figures(np.stack([good, good]), test, seed=1)
+    alone = rung_figures(good[None], test, seed=1)
+    assert same["auc"] == pytest.approx(alone["auc"])
+    assert same["auc"]["value"] == pytest.approx(auc(good, test.y))
+    coins = np.stack([good, rng.random(2000)])
+    figure = rung_figures(coins, test, seed=1)["auc"]
+    areas = [auc(row, test.y) for row in coins]
+    assert figure["value"] == pytest.approx(np.mean(areas))
+    assert figure["trainings"] == pytest.approx(np.std(areas, ddof=1))
+    assert figure["error"] > np.std(areas, ddof=1) / np.sqrt(2)
+
+
+def test_difference_of_single_trainings_is_the_paired_one():
+    test, rng = sample(1000, 6), np.random.default_rng(7)
+    one = np.clip(rng.normal(0.4 + 0.2 * test.y, 0.2), 0, 1)
+    other = np.clip(one + rng.normal(0, 0.05, 1000), 0, 1)
+    found = difference(one[None], other[None], test, n_bootstrap=500, seed=1)
+    expected = auc_difference(one, other, test.y, seed=1)
+    assert found["value"] == pytest.approx(expected["value"])
+    assert found["error"] == pytest.approx(expected["error"], rel=0.15)
+    assert difference(one[None], one[None], test, seed=1)["error"] == 0
+
+
+def test_bad_input_is_told(coin, tmp_path, capsys):
+    with pytest.raises(ValueError, match="names: no gnn; there are pt_cut"):
+        climb(tmp_path / "x.json", names=["gnn"])
+    with pytest.raises(ValueError, match="references: no beam; there are origin"):
+        climb(tmp_path / "x.json", references=["beam"])
+    with pytest.raises(ValueError, match="trainings = 0"):
+        climb(tmp_path / "x.json", trainings=0)
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(ValueError, match="not a file of figures of the ladder"):
+        climb(tmp_path / "x.json", names=NAMES)
+    assert main(["ladder", "--only", "gnn", "-o", f"{tmp_path}/y.json"]) == 2
+    assert "no gnn" in capsys.readouterr().err
