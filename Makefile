@@ -28,8 +28,9 @@ test: $(INSTALLED) ## the tests that need no built book
 test-book: book ## build the book and test its pages
 	$(BIN)/python -m pytest -m built tests/book $(PYTEST_ARGS)
 
-benchmark: $(INSTALLED) ## speed of the mixtures: results/benchmarks.json, an hour
+benchmark: $(INSTALLED) ## speed of mixtures and classifiers: results/benchmarks.json, classifiers.json; an hour
 	$(BIN)/hepgmm benchmark mixture -o results/benchmarks.json
+	$(BIN)/hepgmm benchmark classifiers -o results/classifiers.json
 
 fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.json, two hours
 	$(BIN)/hepgmm fidelity --seed 5772 --repeats 5 --workers 2 -o results/fidelity.json

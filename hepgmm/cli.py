@@ -102,6 +102,12 @@ _COMMANDS = {
         "mlp.safetensors qcd_test.parquet llp_test.parquet",
         classifiers.fill_evaluate,
     ),
+    "export": (
+        classifiers.run_export,
+        "Write a network as ONNX, compare its outputs with torch's, and time it.",
+        "mlp.safetensors qcd_mu60.parquet -o mlp.onnx",
+        classifiers.fill_export,
+    ),
     "validate": (
         events.run_validate,
         "Compare synthetic with real events: distances and two-sample AUCs, with errors.",

@@ -11,7 +11,7 @@ from hepgmm.cli import main
 from hepgmm.tracks import make_events, save_tracks
 
 COMMANDS = ["generate", "fit", "sample", "overlay", "train", "evaluate", "validate", "run"]
-COMMANDS += ["book", "report", "benchmark", "fidelity", "ladder"]
+COMMANDS += ["book", "report", "benchmark", "fidelity", "ladder", "export"]
 
 
 @pytest.fixture

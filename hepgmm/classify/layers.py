@@ -103,7 +103,7 @@ class TransformerBlock(nn.Module):
         attention = F.scaled_dot_product_attention(
             q, k, v, attn_mask=attended, dropout_p=self.attention_dropout if self.training else 0.0
         )
-        attention = attention.transpose(1, 2).reshape(n, n_tracks, width)
+        attention = torch.cat(attention.unbind(1), dim=-1)
         x = x + self.dropout(self.attention_output(attention))
         hidden = self.dropout(F.gelu(self.expand(self.feedforward_norm(x))))
         return x + self.dropout(self.contract(hidden))
@@ -149,7 +149,7 @@ class ClassAttention(nn.Module):
         )
         attended = F.pad(mask, (1, 0), value=True)[:, None, None, :]
         attention = F.scaled_dot_product_attention(q, k, v, attn_mask=attended)
-        attention = attention.transpose(1, 2).reshape(n, 1, width)
+        attention = torch.cat(attention.unbind(1), dim=-1)
         summary = summary + self.dropout(self.attention_output(attention))
         hidden = self.dropout(F.gelu(self.expand(self.feedforward_norm(summary))))
         return summary + self.dropout(self.contract(hidden))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -148,7 +149,7 @@ class ParticleTransformer(nn.Module):
         tracks = self.encoder(self.features(X, mask), mask)
         for block in self.blocks:
             tracks = block(tracks, bias)
-        summary = self.summary.expand(len(X), -1, -1)
+        summary = self.summary.expand(X.shape[0], -1, -1)
         for block in self.class_blocks:
             summary = block(summary, tracks, mask)
         return self.output(self.norm(summary[:, 0])).squeeze(-1)
@@ -158,11 +159,13 @@ class ParticleTransformer(nn.Module):
         n_tracks = X.shape[1]
         X = X.masked_fill(~mask.unsqueeze(-1), 0.0)
         pt, eta, phi = (X[..., COLUMNS.index(name)] for name in ("pt_relative", "eta", "phi"))
-        first, second = torch.triu_indices(n_tracks, n_tracks, device=X.device)
+        # Each pair once; in numpy, so that they are constants of an exported model.
+        first, second = np.triu_indices(n_tracks)
+        pair = np.empty((n_tracks, n_tracks), dtype=np.int64)
+        pair[first, second] = pair[second, first] = np.arange(len(first))
+        first, second, pair = (torch.as_tensor(x, device=X.device) for x in (first, second, pair))
         # Logarithms from about -18 to 2 become numbers of order one.
         values = self.pairs(pair_features(pt, eta, phi, first, second) / 5 + 1)
-        pair = torch.empty(n_tracks, n_tracks, dtype=torch.long, device=X.device)
-        pair[first, second] = pair[second, first] = torch.arange(len(first), device=X.device)
         bias = values[:, pair.flatten()].unflatten(1, (n_tracks, n_tracks)).permute(0, 3, 1, 2)
         # An event without tracks attends to its padding: softmax over nothing would be NaN.
         ignored = ~(mask | ~mask.any(1, keepdim=True))

@@ -1,11 +1,11 @@
-"""Commands for classifiers: train, evaluate."""
+"""Commands for classifiers: train, evaluate, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hepgmm.arguments import add_output, add_seed, count
-from hepgmm.commands.showing import show
+from hepgmm.commands.showing import naming, show
 
 
 def _labelled_parts(options, *fractions):
@@ -72,3 +72,23 @@ def run_evaluate(options):
     (sample,) = _labelled_parts(options, 1.0)
     figures = evaluate(predict(model, sample.X, sample.mask), sample.y, seed=options.seed)
     show(figures, options.output)
+
+
+def fill_export(command):
+    """Arguments of ``hepgmm export``."""
+    command.add_argument("model", type=Path, help="safetensors file that `hepgmm train` wrote")
+    command.add_argument("events", type=Path, help="parquet file of overlaid events to compare on")
+    add_output(command, ".onnx", "ONNX file of X and mask to logit")
+
+
+def run_export(options):
+    """Write a network as ONNX and show the latency of single events on one core."""
+    from hepgmm import load_tracks, select
+    from hepgmm.classify import export_onnx, load_model, onnx_latency
+
+    model = load_model(options.model)
+    X, mask = select(load_tracks(options.events), absolute_pt=True)
+    with naming(options.events):
+        export_onnx(options.output, model, X[:512], mask[:512])
+    times = onnx_latency(options.output, X[:512], mask[:512])
+    print(f"latency of one event: median {times['median']:.2f} ms, 99% below {times['p99']:.2f} ms")

@@ -13,7 +13,7 @@ REFERENCES = ("origin", "reconstructed", "hard")
 
 def fill_benchmark(command):
     """Arguments of ``hepgmm benchmark``."""
-    command.add_argument("part", choices=["mixture"], help="what to measure")
+    command.add_argument("part", choices=["mixture", "classifiers"], help="what to measure")
     command.add_argument("-n", "--events", type=count, default=1000, help="min-bias events (1000)")
     command.add_argument("--largest", type=count, default=100, help="largest K of a scan (100)")
     command.add_argument("--repeats", type=count, default=5, help="turns of each part (5)")
@@ -25,6 +25,8 @@ def fill_benchmark(command):
 
 def run_benchmark(options):
     """Measure the engine, show the ratios, and write figures if asked to."""
+    if options.part == "classifiers":
+        return run_classifiers(options)
     from matplotlib import pyplot
 
     from hepgmm import plots
@@ -62,6 +64,23 @@ def run_benchmark(options):
         with atomic_write(options.output.with_suffix(".svg")) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
         pyplot.close(figure)
+
+
+def run_classifiers(options):
+    """Measure training and latency of the networks, and write figures if asked to."""
+    from hepgmm.benchmark.classifiers import benchmark_classifiers
+    from hepgmm.report import format_measurement
+
+    figures = benchmark_classifiers(repeats=options.repeats, seed=options.seed)
+    for name, rate in figures["training"].items():
+        times = figures["latency"][name]
+        print(
+            f"{name}: trains {format_measurement(rate)} events/s; latency of one event "
+            f"{times['median']:.2f} ms (median), {times['p99']:.2f} ms (99%)"
+        )
+    print(f"the paper's transformer, torch's own blocks over ours: {figures['faster']}")
+    if options.output:
+        write_json(options.output, figures)
 
 
 def fill_fidelity(command):

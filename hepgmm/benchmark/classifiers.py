@@ -1,0 +1,184 @@
+"""How fast classifiers train and answer: events a second, torch's own blocks beside ours."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from hepgmm.benchmark.timing import in_turns, ratio, summary
+from hepgmm.classify.export import export_onnx, onnx_latency
+from hepgmm.classify.features import TrackFeatures
+from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
+from hepgmm.classify.models import Transformer
+from hepgmm.classify.registry import CLASSIFIERS, classifier_names
+from hepgmm.merit import environment
+
+__all__ = ["TorchTransformer", "benchmark_classifiers"]
+
+#: Events of a batch, as in the ladder.
+BATCH = 128
+
+
+class TorchTransformer(nn.Module):
+    """The paper's transformer with ``torch.nn.TransformerEncoder``, as a tutorial would write it.
+
+    The same function as :class:`hepgmm.classify.Transformer` of the same weights, which
+    :meth:`copy` takes over.
+    """
+
+    def __init__(self, model: Transformer):
+        super().__init__()
+        shape = model.hyperparameters
+        width = shape["width"]
+        self.features = TrackFeatures(shape["features"])
+        self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
+        layer = nn.TransformerEncoderLayer(
+            width,
+            shape["n_heads"],
+            shape["feedforward"],
+            shape["dropout"],
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.blocks = nn.TransformerEncoder(layer, shape["n_blocks"], enable_nested_tensor=False)
+        self.decoder = HiddenLayers(width, width, 3, F.gelu, normalise=False)
+        self.output = nn.Linear(width, 1)
+        self.copy(model)
+
+    def copy(self, model: Transformer) -> None:
+        """Take over the weights of our own."""
+        for name in ("features", "encoder", "decoder", "output"):
+            getattr(self, name).load_state_dict(getattr(model, name).state_dict())
+        for theirs, ours in zip(self.blocks.layers, model.blocks, strict=True):
+            pairs = (
+                (theirs.norm1, ours.attention_norm),
+                (theirs.self_attn.out_proj, ours.attention_output),
+                (theirs.norm2, ours.feedforward_norm),
+                (theirs.linear1, ours.expand),
+                (theirs.linear2, ours.contract),
+            )
+            for to, source in pairs:
+                to.load_state_dict(source.state_dict())
+            with torch.no_grad():
+                theirs.self_attn.in_proj_weight.copy_(ours.queries_keys_values.weight)
+                theirs.self_attn.in_proj_bias.copy_(ours.queries_keys_values.bias)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, 5), where mask, bool (n, T), is True."""
+        tracks = self.encoder(self.features(X, mask), mask)
+        tracks = self.blocks(tracks, src_key_padding_mask=~mask)
+        total = (tracks * mask.unsqueeze(-1)).sum(1) / SUM_UNIT
+        return self.output(self.decoder(total)).squeeze(-1)
+
+
+def benchmark_classifiers(
+    *, names=None, n_events: int = 512, repeats: int = 5, seed: int = 1
+) -> dict:
+    """Measure training and latency of every network of the ladder, on one core.
+
+    Parameters
+    ----------
+    names
+        Networks of the ladder, the paper's transformer among them; all when not given.
+    n_events
+        Events of an epoch, each of 80 tracks drawn at random: what they hold changes no time.
+    repeats
+        Turns, of which every network trains one epoch.
+    seed
+        Of the events.
+
+    Returns
+    -------
+    dict
+        ``training``: name → events a second, forward, backward and step; ``torch``: the same for
+        the paper's transformer in torch's own blocks with its default loader, and ``faster``, how
+        many times ours is faster; ``latency``: name → ``median`` and ``p99`` [ms] of an event
+        through onnxruntime; with the versions and the machine.
+    """
+    from hepgmm.classify.rungs import NetworkClassifier
+
+    rng = np.random.default_rng(seed)
+    X = np.abs(rng.standard_normal((n_events, 80, 6), dtype=np.float32)) + 0.01
+    X[..., 0] /= X[..., 0].sum(axis=1, keepdims=True)
+    data = X, np.ones((n_events, 80), dtype=bool), rng.integers(0, 2, n_events).astype(np.float32)
+    known = classifier_names()
+    classes = {name: CLASSIFIERS[name] for name in names or known}
+    networks = {
+        name: cls.architecture(**cls.options)
+        for name, cls in classes.items()
+        if issubclass(cls, NetworkClassifier)
+    }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        tasks = {name: epoch(network, data) for name, network in networks.items()}
+        tasks["torch"] = loader_epoch(TorchTransformer(networks["transformer"]), data)
+        for task in tasks.values():
+            task()
+        seconds = in_turns(tasks, repeats)
+    finally:
+        torch.set_num_threads(threads)
+    rates = {name: summary(n_events / times) for name, times in seconds.items()}
+    return {
+        "seed": seed,
+        "repeats": repeats,
+        **environment(),
+        "torch": rates.pop("torch"),
+        "faster": ratio(seconds["torch"], seconds["transformer"]),
+        "training": rates,
+        "latency": {name: latency(network, data) for name, network in networks.items()},
+    }
+
+
+def epoch(network, data):
+    """A function that trains one epoch on tensors that stay in memory, as ``train`` does."""
+    X, mask, y = map(torch.as_tensor, data)
+    step = steps(network)
+
+    def run():
+        for rows in torch.randperm(len(y)).split(BATCH):
+            step(X[rows], mask[rows], y[rows])
+
+    return run
+
+
+def loader_epoch(network, data):
+    """The same with torch's default loader, which takes events one by one."""
+    loader = DataLoader(TensorDataset(*map(torch.as_tensor, data)), BATCH, shuffle=True)
+    step = steps(network)
+
+    def run():
+        for batch in loader:
+            step(*batch)
+
+    return run
+
+
+def steps(network):
+    """A function that does one step of the optimiser on a batch."""
+    optimizer = torch.optim.AdamW(network.train().parameters(), lr=1e-3)
+
+    def step(X, mask, y):
+        loss = F.binary_cross_entropy_with_logits(network(X, mask), y)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def latency(network, data):
+    """Latency of a network through onnxruntime [ms]."""
+    X, mask, _ = data
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export_onnx(path, network, X[:8], mask[:8])
+        return onnx_latency(path, X, mask)
