@@ -42,6 +42,14 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
     -------
     pandas.DataFrame
         Of strings; a dash where a generator has no such figure.
+
+    Examples
+    --------
+    >>> auc = {"value": 0.58, "error": 0.01, "floor": 0.502}
+    >>> entry = {"title": "toy", "figures": {"auc_events": auc}, "per_second": auc}
+    >>> table = fidelity_table({"generators": {"toy": entry}}, {"auc_events": "AUC"})
+    >>> table["AUC"].tolist()
+    ['0.502', '0.580 ± 0.010']
     """
     import pandas as pd
 
@@ -76,6 +84,15 @@ def size_table(figures: Mapping, row: str):
     Returns
     -------
     pandas.DataFrame
+        Of strings.
+
+    Examples
+    --------
+    >>> auc = {"value": 0.58, "error": 0.01}
+    >>> sizes = {"1000": {"toy": {"auc_events": auc}}}
+    >>> size_table({"generators": {"toy": {"title": "toy"}}, "sizes": sizes}, "auc_events")
+                            toy
+    1,000 events  0.580 ± 0.010
     """
     import pandas as pd
 

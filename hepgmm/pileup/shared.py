@@ -37,7 +37,8 @@ class SharedGMM(Generator):
     mixture over events, each training event a template.
 
     A synthetic event takes the prompt tracks of one template and the displaced ones, with the
-    signs of d0 and dz, of another in the same *block*: some templates of similar multiplicity, all
+    signs of d0 and dz, of another (its own, if there is no other) in the same *block*: some
+    templates of similar multiplicity, all
     with an odd or all with an even number of displaced tracks (charge is conserved, so that the
     number of charged particles is even but for those that leave the tracker). These are turned by
     a random azimuth, and mirrored in eta or not; of several such orientations the one with most

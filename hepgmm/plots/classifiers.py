@@ -12,7 +12,13 @@ from hepgmm.plots.histograms import count, draw
 from hepgmm.plots.style import COLOURS
 from hepgmm.report import CLASSIFIERS, PAPER
 
-__all__ = ["areas_per_mass", "operating_point", "roc_curves", "score_distributions"]
+__all__ = [
+    "areas_per_mass",
+    "calibration",
+    "operating_point",
+    "roc_curves",
+    "score_distributions",
+]
 
 _BAND = (15.87, 84.13)  # percentiles: the central 68%, one standard deviation of a Gaussian
 
@@ -222,6 +228,40 @@ def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
     axes.set_xlim(-0.5, len(masses) - 0.5)
     axes.minorticks_off()
     axes.legend(loc="best")
+    return figure
+
+
+def calibration(curves: Mapping[str, tuple], *, title: str):
+    """Share of signal against predicted probability, with the diagonal of a calibrated classifier.
+
+    Parameters
+    ----------
+    curves
+        Label of a classifier → predicted, observed and error, as
+        :func:`hepgmm.classify.calibration_curve` gives them; at most four.
+    title
+        Says the preset.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = calibration({"coin": ([0.4, 0.6], [0.5, 0.5], [0.1, 0.1])}, title="toy")
+    >>> figure.axes[0].get_ylabel()
+    'share of signal'
+    >>> pyplot.close(figure)
+    """
+    figure, axes = pyplot.subplots(figsize=(5.6, 5.2))
+    axes.plot([0, 1], [0, 1], color="0.5", lw=1, ls="--", label="calibrated")
+    styles = zip(curves.items(), ("trees", "mlp", "transformer", "synthetic"), "osD^", strict=False)
+    for (label, (predicted, observed, error)), colour, marker in styles:
+        look = {"fmt": marker, "ms": 6, "color": COLOURS[colour], "alpha": 0.85}
+        axes.errorbar(predicted, observed, yerr=error, label=label, **look)
+    axes.set(xlabel="predicted probability of signal", ylabel="share of signal", title=title)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend()
     return figure
 
 

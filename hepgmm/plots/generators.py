@@ -23,17 +23,28 @@ _PANELS = {
 }
 
 
-def auc_ladder(rows: Mapping, names: Mapping, *, title: str):
-    """Draw two-sample AUCs of generators, one line for each generator.
+def auc_ladder(
+    rows: Mapping,
+    names: Mapping,
+    *,
+    title: str,
+    xlabel: str = "two-sample AUC (0.5: nothing tells them apart)",
+    limits: tuple[float, float] = (0.47, 1.01),
+):
+    """Draw AUCs with errors, one line for each generator or classifier.
 
     Parameters
     ----------
     rows
-        Generator → name → ``{"value", "error"}``.
+        Generator or classifier → name → ``{"value", "error"}``.
     names
         Name → label of at most four AUCs.
     title
         What is compared.
+    xlabel
+        What the AUC is of.
+    limits
+        Range of the AUC; 0.5 is marked if it is in it.
 
     Returns
     -------
@@ -64,13 +75,12 @@ def auc_ladder(rows: Mapping, names: Mapping, *, title: str):
             label=label,
             alpha=0.85,
         )
-    axes.axvline(0.5, color="0.5", lw=1, ls="--")
+    if limits[0] < 0.5 < limits[1]:
+        axes.axvline(0.5, color="0.5", lw=1, ls="--")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.yaxis.minorticks_off()
     axes.tick_params(axis="y", length=0)
-    axes.set(
-        xlabel="two-sample AUC (0.5: nothing tells them apart)", title=title, xlim=(0.47, 1.01)
-    )
+    axes.set(xlabel=xlabel, title=title, xlim=limits)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)

@@ -98,6 +98,16 @@ def compare(
     ------
     ValueError
         If there are too few events or sources, or an event or a source is broken.
+
+    Examples
+    --------
+    >>> from hepgmm.tracks import FEATURES, make_events
+    >>> def toy(seed, shift):
+    ...     columns = {name: np.random.default_rng(seed).random(400) for name in FEATURES}
+    ...     return make_events(columns | {"eta": columns["eta"] + shift}, [4] * 100)
+    >>> figures = compare(toy(1, 0.0), toy(2, 1.0), seed=3, n_bootstrap=5)
+    >>> figures["auc_events"]["value"] > 0.95
+    True
     """
     for name, events in {"real": real, "synthetic": synthetic}.items():
         check_events(events, name=name, min_events=_MIN_EVENTS)
