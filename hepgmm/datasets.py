@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from hepgmm.classify.samples import Sample
 from hepgmm.io_utils import atomic_write
-from hepgmm.pileup.overlay import CHUNK, overlay, split_events
+from hepgmm.pileup.crossings import overlay_select
+from hepgmm.pileup.overlay import CHUNK, split_events
 from hepgmm.tracks import accept, load_tracks, select
 
 __all__ = [
@@ -130,16 +131,15 @@ def overlay_sample(
     for chunk, chunk_seed in tqdm(
         chunks, total=n_chunks, desc=description, unit=f"{CHUNK} events", disable=not progress
     ):
-        mixed = overlay(
+        X, mask, kept = overlay_select(
             hard[chunk],
             pileup,
             mu=options["mu"],
             seed=chunk_seed,
             sigma_z=options["sigma_z"],
             dz_reference=options["dz_reference"],
-        )
-        X, mask, kept = select(
-            mixed, **cuts, max_tracks=options["max_tracks"], absolute_pt=True, return_index=True
+            **cuts,
+            max_tracks=options["max_tracks"],
         )
         parts.append((X, mask, (mass[chunk] > 0)[kept], mass[chunk][kept]))
     return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -118,7 +118,7 @@ STAGES: dict[str, Stage] = {
             "training.validation_fraction",
         ),
         needs=("qcd", "llp"),
-        code=("pileup/overlay", "tracks", "datasets"),
+        code=("pileup/overlay", "pileup/crossings", "tracks", "datasets"),
         by_pileup={
             "hgmm": ((), ("hgmm",)),
             "hgmm_clipped": ((_CLIP,), ("hgmm",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -80,12 +81,7 @@ def overlay(
     >>> len(crossing), 100 < len(crossing[0]) < 300
     (1, True)
     """
-    if dz_reference not in DZ_REFERENCES:
-        raise ValueError(
-            f"dz_reference = {dz_reference!r}: choose one of {', '.join(DZ_REFERENCES)}"
-        )
-    if not 0 <= mu <= MAX_MU:
-        raise ValueError(f"mu = {mu}: give a mean from 0 to {MAX_MU}")
+    check_overlay(mu, dz_reference)
     check_events(hard, name="hard events")
     starts = range(0, len(hard), CHUNK)
     seeds = [seed]
@@ -112,33 +108,68 @@ def overlay(
     return (events, truth) if return_truth else events
 
 
-def _overlay(hard, pileup, mu, rng, sigma_z, dz_reference):
-    """Events with pileup, and the number in its crossing of each track's collision."""
-    n_hard = len(hard)
+def check_overlay(mu, dz_reference):
+    """An error for an impossible ``mu`` or an unknown reference."""
+    if dz_reference not in DZ_REFERENCES:
+        raise ValueError(
+            f"dz_reference = {dz_reference!r}: choose one of {', '.join(DZ_REFERENCES)}"
+        )
+    if not 0 <= mu <= MAX_MU:
+        raise ValueError(f"mu = {mu}: give a mean from 0 to {MAX_MU}")
+
+
+class Crossings(NamedTuple):
+    """One list of all collisions: each hard one, followed by its pileup.
+
+    Attributes
+    ----------
+    starts
+        int64 ``(n_hard + 1,)``: crossing i is made of the collisions ``starts[i]:starts[i + 1]``.
+    collision
+        int64 ``(n,)``: events among the hard ones, then among the drawn ones.
+    rotation, z
+        float64 ``(n,)``: azimuth in rad, 0 for hard events, and vertex in mm.
+    """
+
+    starts: np.ndarray
+    collision: np.ndarray
+    rotation: np.ndarray
+    z: np.ndarray
+
+
+def draw_crossings(n_hard, pileup, mu, rng, sigma_z) -> tuple[ak.Array, Crossings]:
+    """Pileup events to draw from, and what each crossing is made of."""
     n_pileup = rng.poisson(mu, n_hard)
     drawn, chosen = draw(pileup, int(n_pileup.sum()), rng)
-
-    # One list of collisions: each hard event, followed by its pileup events.
-    number = ranges(n_pileup + 1)
-    is_hard = number == 0
-    sources, offsets = zip(to_columns(hard), to_columns(drawn), strict=True)
-    collision = np.empty(len(number), dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(n_pileup + 1)])
+    is_hard = np.zeros(starts[-1], dtype=bool)
+    is_hard[starts[:-1]] = True
+    collision = np.empty(starts[-1], dtype=np.int64)
     collision[is_hard] = np.arange(n_hard)
     collision[~is_hard] = n_hard + chosen
+    rotation = np.where(is_hard, 0.0, rng.uniform(-np.pi, np.pi, starts[-1]))
+    z = smear_vertex(starts[-1], seed=rng, sigma_z=sigma_z)
+    return drawn, Crossings(starts, collision, rotation, z)
+
+
+def _overlay(hard, pileup, mu, rng, sigma_z, dz_reference):
+    """Events with pileup, and the number in its crossing of each track's collision."""
+    drawn, (starts, collision, rotation, z) = draw_crossings(len(hard), pileup, mu, rng, sigma_z)
+    n_collisions = np.diff(starts)
+    number = ranges(n_collisions)
+    sources, offsets = zip(to_columns(hard), to_columns(drawn), strict=True)
     first = np.concatenate([offsets[0][:-1], offsets[0][-1] + offsets[1][:-1]])[collision]
     counts = np.concatenate([np.diff(o) for o in offsets])[collision]
-    rotation = np.where(is_hard, 0.0, rng.uniform(-np.pi, np.pi, len(number)))
-    z = smear_vertex(len(number), seed=rng, sigma_z=sigma_z)
 
     track = np.repeat(first, counts) + ranges(counts)
     columns = {name: np.concatenate([s[name] for s in sources])[track] for name in FEATURES}
     phi = columns["phi"] + np.repeat(rotation, counts)
     columns["phi"] = np.where(np.abs(phi) > np.pi, phi - 2 * np.pi * np.sign(phi), phi)
     if dz_reference == "hard":
-        z = z - np.repeat(z[is_hard], n_pileup + 1)
+        z = z - np.repeat(z[starts[:-1]], n_collisions)
     columns["dz"] = columns["dz"] + np.repeat(z, counts)
 
-    sizes = np.add.reduceat(counts, np.flatnonzero(is_hard))
+    sizes = np.add.reduceat(counts, starts[:-1])
     if dz_reference == "reconstructed":
         vertex = reconstruct_vertex(make_events(columns, sizes))
         columns["dz"] -= np.repeat(vertex, sizes)
