@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hepgmm.benchmark import classifiers
+from hepgmm.benchmark.overlaying import overlay_speed
 from hepgmm.classify.models import Transformer
 
 
@@ -26,3 +27,11 @@ def test_every_network_is_timed():
     for name, times in figures["latency"].items():
         assert 0 < times["median"] <= times["p99"], name
     assert figures["faster"]["value"] > 0
+
+
+def test_overlay_is_timed_with_every_pileup():
+    figures = overlay_speed(n_hard=20, n_pileup=60, mu=5, repeats=2)
+    assert set(figures["per_second"]) == set(figures["peak_mb"]) == {"real", "hgmm", "shared"}
+    for rate in figures["per_second"].values():
+        assert rate["value"] > 0
+    assert min(figures["peak_mb"].values()) > 0

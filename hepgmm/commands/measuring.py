@@ -67,18 +67,24 @@ def run_benchmark(options):
 
 
 def run_classifiers(options):
-    """Measure training and latency of the networks, and write figures if asked to."""
+    """Measure training and latency of the networks and the overlay, and write figures."""
     from hepgmm.benchmark.classifiers import benchmark_classifiers
+    from hepgmm.benchmark.overlaying import overlay_speed
     from hepgmm.report import format_measurement
 
-    figures = benchmark_classifiers(repeats=options.repeats, seed=options.seed)
+    common = {"repeats": options.repeats, "seed": options.seed}
+    figures = benchmark_classifiers(**common)
+    figures["overlay"] = overlay_speed(n_pileup=options.events, **common)
     for name, rate in figures["training"].items():
         times = figures["latency"][name]
         print(
             f"{name}: trains {format_measurement(rate)} events/s; latency of one event "
             f"{times['median']:.2f} ms (median), {times['p99']:.2f} ms (99%)"
         )
-    print(f"the paper's transformer, torch's own blocks over ours: {figures['faster']}")
+    print(f"training, times torch's own blocks: {format_measurement(figures['faster'])}")
+    for name, rate in figures["overlay"]["per_second"].items():
+        peak = figures["overlay"]["peak_mb"][name]
+        print(f"overlay, pileup {name}: {format_measurement(rate)} events/s, {peak:.0f} MB")
     if options.output:
         write_json(options.output, figures)
 
