@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run book test test-book benchmark fidelity lint clean
+.PHONY: help install run book test test-book benchmark fidelity ladder lint clean
 
 help: ## list the targets
 	@echo "make TARGET [PRESET=$(PRESET)] [PYTHON=$(PYTHON)]"
@@ -34,6 +34,9 @@ benchmark: $(INSTALLED) ## speed of mixtures and classifiers: results/benchmarks
 
 fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.json, two hours
 	$(BIN)/hepgmm fidelity --seed 5772 --repeats 5 --workers 2 -o results/fidelity.json
+
+ladder: $(INSTALLED) ## every classifier, three references of dz: results/ladder.json, hours
+	$(BIN)/hepgmm ladder --trainings 1 -o results/ladder.json
 
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 	$(BIN)/ruff check .

@@ -28,7 +28,12 @@ METRICS = {"auc": "AUC", "accuracy": "accuracy", "recall": "recall", "precision"
 CLASSIFIERS = {"mlp": "MLP", "transformer": "Transformer", "trees": "Boosted trees"}
 
 # Result files that are not those of a preset, and what writes them.
-COMMANDS = {"fidelity": "make fidelity", "benchmarks": "make benchmark"}
+COMMANDS = {
+    "fidelity": "make fidelity",
+    "benchmarks": "make benchmark",
+    "classifiers": "make benchmark",
+    "ladder": "make ladder",
+}
 
 # The figures that the paper publishes, without errors.
 PAPER = {
