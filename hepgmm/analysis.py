@@ -269,7 +269,7 @@ class Analysis:
         Returns
         -------
         dict of str to hepgmm.classify.Sample
-            ``X`` float32 (n, max_tracks, 5), ``mask`` bool (n, max_tracks), ``y`` (1 = signal)
+            ``X`` float32 (n, max_tracks, 6), ``mask`` bool (n, max_tracks), ``y`` (1 = signal)
             and ``mass`` [GeV] (0 for the background).
         """
         from hepgmm.datasets import load_samples, make_samples, save_samples

@@ -31,6 +31,8 @@ def digest(value: Any, n_digits: int = 12) -> str:
 def code_fingerprint(name: str) -> str:
     """Digest of the code of a module or subpackage of ``hepgmm``, blind to comments and docstrings.
 
+    A YAML file of the same name, or in the subpackage, is part of it.
+
     Parameters
     ----------
     name
@@ -48,7 +50,8 @@ def code_fingerprint(name: str) -> str:
     """
     base = Path(__file__).resolve().parent / name
     files = sorted(base.rglob("*.py")) if base.is_dir() else [base.with_suffix(".py")]
-    trees = []
+    tables = sorted(base.rglob("*.yaml")) if base.is_dir() else [base.with_suffix(".yaml")]
+    trees = [file.read_text(encoding="utf-8") for file in tables if file.is_file()]
     for file in files:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):

@@ -91,7 +91,10 @@ _SHARED = (
     "pileup/moving",
     "events",
 )
-_NETWORK = ("classify/features", "classify/models", "classify/training")
+_NETWORK = tuple(
+    f"classify/{name}"
+    for name in ("features", "feature_tables", "samples", "layers", "models", "training")
+)
 
 STAGES: dict[str, Stage] = {
     "minbias": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),

@@ -32,7 +32,7 @@ class Analysis:
 
     def __init__(self, preset, *, seed=None, overlay, **groups):
         self.name, self.cache = preset, self.folder
-        self.parameters = {"seed": 3, "overlay": overlay}
+        self.parameters = {"preset": preset, "seed": seed or 3, "overlay": overlay}
 
     def key(self, stage):
         return f"{stage}-{self.parameters['overlay']['dz_reference']}"
@@ -68,6 +68,7 @@ def test_every_rung_has_every_figure_and_trainings_are_kept(coin, tmp_path):
     options = {"names": NAMES, "references": ("origin", "hard"), "trainings": 2}
     figures = climb(path, **options, n_bootstrap=20, progress=steps.append)
     assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
+    assert figures["references"]["hard"]["events"] == {"train": 400, "validation": 100, "test": 300}
     assert coin.fits == 4
     for reference in ("origin", "hard"):
         rungs = figures["references"][reference]["rungs"]
@@ -95,12 +96,41 @@ def test_figures_of_other_events_are_not_kept(coin, tmp_path, monkeypatch):
     assert set(figures["references"]["origin"]["rungs"]) == {"trees"}
 
 
+def test_runs_of_other_settings_are_not_mixed(coin, tmp_path):
+    path = tmp_path / "ladder.json"
+    options = {"names": ["pt_cut"], "references": ["hard"], "trainings": 1, "n_bootstrap": 5}
+    climb(path, **options, progress=lambda step: None)
+    for other, named in (({"seed": 4}, "parameters"), ({"training": {"epochs": 2}}, "training")):
+        with pytest.raises(ValueError, match=f"of other {named}; name another file"):
+            climb(path, **options, **other, progress=lambda step: None)
+
+
+def test_another_class_under_the_same_name_is_trained_again(coin, tmp_path):
+    options = {"names": ["coin"], "references": ["hard"], "trainings": 1, "n_bootstrap": 5}
+    climb(tmp_path / "a.json", **options, progress=lambda step: None)
+    del CLASSIFIERS["coin"]
+
+    @register("coin", title="Another coin")
+    class Coin:
+        def fit(self, training, validation=None, *, seed, progress=False):
+            return self
+
+        def predict_proba(self, X, mask):
+            return np.linspace(0, 1, len(X))
+
+    steps = []
+    climb(tmp_path / "b.json", **options, progress=steps.append)
+    assert steps == ["hard: coin, 1"]
+
+
 def test_errors_hold_the_test_events_and_the_trainings():
     test, rng = sample(2000, 4), np.random.default_rng(5)
     good = np.clip(rng.normal(0.4 + 0.2 * test.y, 0.2), 0, 1)
     same = rung_figures(np.stack([good, good]), test, seed=1)
     alone = rung_figures(good[None], test, seed=1)
-    assert same["auc"] == pytest.approx(alone["auc"])
+    assert alone["auc"]["trainings"] is None and same["auc"]["trainings"] == 0
+    for name in ("value", "error"):
+        assert same["auc"][name] == pytest.approx(alone["auc"][name])
     assert same["auc"]["value"] == pytest.approx(auc(good, test.y))
     coins = np.stack([good, rng.random(2000)])
     figure = rung_figures(coins, test, seed=1)["auc"]
@@ -119,6 +149,11 @@ def test_difference_of_single_trainings_is_the_paired_one():
     assert found["value"] == pytest.approx(expected["value"])
     assert found["error"] == pytest.approx(expected["error"], rel=0.15)
     assert difference(one[None], one[None], test, seed=1)["error"] == 0
+    both = difference(np.stack([one, other]), one, test, seed=1)
+    assert both["value"] == pytest.approx(-expected["value"] / 2)
+    assert both["trainings"] == pytest.approx(abs(expected["value"]) / np.sqrt(2))
+    with pytest.raises(ValueError, match="others: 2 trainings; give 1 or 3"):
+        difference(np.stack([one] * 3), np.stack([one] * 2), test, seed=1)
 
 
 def test_bad_input_is_told(coin, tmp_path, capsys):

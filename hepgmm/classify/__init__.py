@@ -4,6 +4,7 @@ from importlib import import_module
 
 # Each name is imported on first use: metrics and trees work without torch and Lightning.
 _HOME = {
+    "ARCHITECTURES": "storage",
     "BoostedTrees": "trees",
     "CLASSIFIERS": "registry",
     "DeepSets": "models",
@@ -23,6 +24,7 @@ _HOME = {
     "background_rejection": "working_points",
     "best_cut": "metrics",
     "calibration_curve": "working_points",
+    "classifier_names": "registry",
     "evaluate": "metrics",
     "export_onnx": "export",
     "event_summaries": "trees",

@@ -6,7 +6,7 @@ import numpy as np
 
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.registry import register
-from hepgmm.classify.samples import COLUMNS, Sample
+from hepgmm.classify.samples import COLUMNS, Sample, check_tracks
 
 __all__ = ["PtCut"]
 
@@ -43,6 +43,7 @@ class PtCut:
         from sklearn.isotonic import IsotonicRegression
 
         training.check_classes("training")
+        self.n_columns = training.X.shape[2]
         values = _values(training.X, training.mask)
         areas = {name: auc(value, training.y) for name, value in values.items()}
         self.value = max(areas, key=lambda name: abs(areas[name] - 0.5))
@@ -53,6 +54,7 @@ class PtCut:
 
     def predict_proba(self, X, mask):
         """Probability that each event is signal, float64, shape (n,)."""
+        check_tracks(X, mask, self.n_columns)
         return self.steps.predict(_values(X, mask)[self.value])
 
 

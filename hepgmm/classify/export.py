@@ -40,7 +40,8 @@ def export_onnx(path, model, X, mask):
     Raises
     ------
     ValueError
-        If there are fewer than two events, or the logits differ by more than 10⁻⁵ of the largest.
+        If there are fewer than two events, or a logit differs by more than 10⁻⁵ (times the largest,
+        if that is above 1).
     """
     X, mask = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(mask, dtype=torch.bool)
     if len(X) < 2:
@@ -105,6 +106,9 @@ def onnx_latency(path, X, mask, *, n_events=1000):
     dict
         ``median`` and ``p99``, the 99th percentile, in ms.
     """
+    if not len(X):
+        raise ValueError("onnx_latency: no event to time")
+    X, mask = np.asarray(X, dtype=np.float32), np.asarray(mask, dtype=bool)
     session, times = _session(path), np.empty(n_events)
     events = [{"X": X[i : i + 1], "mask": mask[i : i + 1]} for i in range(len(X))]
     for i in range(-(n_events // 10), n_events):

@@ -168,18 +168,18 @@ def load_table(table) -> FeatureTable:
             raise FileNotFoundError(f"{where}: no such file") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{where}: not a YAML file ({error})") from None
-    if (
-        not isinstance(table, Mapping)
-        or not table.get("rows")
-        or set(table) - {"rows", "normalise"}
-    ):
+    is_table = isinstance(table, Mapping) and set(table) <= {"rows", "normalise"}
+    if not is_table or not isinstance(table.get("rows"), list) or not table["rows"]:
         raise ValueError(f"{where}: a table has a list of rows, and perhaps normalise: true")
+    normalise = table.get("normalise", False)
+    if not isinstance(normalise, bool):
+        raise ValueError(f"{where}: normalise: {normalise!r} is neither true nor false")
     rows = tuple(_row(row, f"{where}: row {i}") for i, row in enumerate(table["rows"], start=1))
     names = [row.name for row in rows]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         raise ValueError(f"{where}: two rows have the name {doubles[0]!r}")
-    return FeatureTable(rows, bool(table.get("normalise", False)))
+    return FeatureTable(rows, normalise)
 
 
 def _row(given, where):
@@ -198,10 +198,11 @@ def _row(given, where):
             known = ", ".join(map(str, filter(None, allowed)))
             name = {"origin": "from"}.get(key, key)
             raise ValueError(f"{where}: {name}: {values[key]!r} is unknown; choose one of {known}")
+    if values["origin"] and values.get("transform") == "log":
+        raise ValueError(f"{where}: no logarithm of a difference, which is 0 for the hardest track")
     for key in ("scale", "over", "shift"):
-        value = (
-            math.pi if values.get(key) == "pi" else values.get(key, 0.0 if key == "shift" else 1)
-        )
+        value = values.get(key, FeatureRow._field_defaults[key])
+        value = math.pi if value == "pi" else value
         is_number = isinstance(value, (int, float)) and math.isfinite(value)
         if not is_number or (value == 0 and key != "shift"):
             raise ValueError(f"{where}: {key}: {value!r} is not a number that can be used")

@@ -57,6 +57,13 @@ class TrackFeatures(nn.Module):
         self.register_buffer("std", torch.ones(len(self.rows)))
 
     @property
+    def table(self):
+        """The table itself, as :func:`hepgmm.classify.load_table` reads it, for saved models."""
+        rows = [row._asdict() for row in self.rows]
+        rows = [{"from" if k == "origin" else k: v for k, v in row.items()} for row in rows]
+        return {"rows": rows, "normalise": self.normalise}
+
+    @property
     def formulas(self):
         """What each of the inputs is, for axis labels."""
         return tuple(row.formula for row in self.rows)

@@ -141,7 +141,8 @@ class ClassAttention(nn.Module):
         """Summary, shape (n, 1, width), of tracks x, shape (n, T, width), where mask is True."""
         n, n_tracks, width = x.shape
         both = self.attention_norm(torch.cat([summary, x], dim=1))
-        q = self.query(both[:, :1]).view(n, 1, self.n_heads, -1).transpose(1, 2)
+        q = self.query(both[:, :1]).view(n, 1, self.n_heads, width // self.n_heads)
+        q = q.transpose(1, 2)
         k, v = (
             self.keys_values(both)
             .view(n, n_tracks + 1, 2, self.n_heads, width // self.n_heads)

@@ -20,6 +20,7 @@ from hepgmm.classify.layers import (
     initialised,
     pool,
 )
+from hepgmm.classify.samples import check_tracks
 
 __all__ = ["MLP", "DeepSets", "Transformer", "predict"]
 
@@ -48,13 +49,13 @@ class MLP(nn.Module):
 
     def __init__(self, *, features="asinh", width=32, n_layers=3, seed=0):
         super().__init__()
+        self.features = TrackFeatures(features)
         self.hyperparameters = {
-            "features": features,
+            "features": self.features.table,
             "width": width,
             "n_layers": n_layers,
             "seed": seed,
         }
-        self.features = TrackFeatures(features)
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.relu)
             self.output = nn.Linear(width, 1)
@@ -106,15 +107,15 @@ class DeepSets(nn.Module):
         seed=0,
     ):
         super().__init__()
+        self.features = TrackFeatures(features)
         self.hyperparameters = {
-            "features": features,
+            "features": self.features.table,
             "width": width,
             "n_layers": n_layers,
             "pooling": checked_pooling("DeepSets", pooling),
             "dropout": dropout,
             "seed": seed,
         }
-        self.features = TrackFeatures(features)
         self.pooling = pooling
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.gelu)
@@ -178,8 +179,9 @@ class Transformer(nn.Module):
     ):
         super().__init__()
         check_heads("Transformer", width, n_heads)
+        self.features = TrackFeatures(features)
         self.hyperparameters = {
-            "features": features,
+            "features": self.features.table,
             "width": width,
             "n_blocks": n_blocks,
             "n_heads": n_heads,
@@ -189,7 +191,6 @@ class Transformer(nn.Module):
             "attention_dropout": attention_dropout,
             "seed": seed,
         }
-        self.features = TrackFeatures(features)
         self.pooling = pooling
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
@@ -256,6 +257,7 @@ def predict(model, X, mask, *, batch_size=512):
     device = next(model.parameters()).device
     X = torch.as_tensor(X, dtype=torch.float32)
     mask = torch.as_tensor(mask, dtype=torch.bool)
+    check_tracks(X, mask)
     training = model.training
     model.eval()
     with torch.inference_mode():

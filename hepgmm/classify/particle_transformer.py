@@ -16,8 +16,9 @@ __all__ = ["PAIR_FEATURES", "ParticleTransformer", "pair_features"]
 
 #: What is known of two tracks.
 PAIR_FEATURES = ("ln ΔR", "ln kT", "ln z", "ln m²")
-# Tracks at the same place have no logarithm of their distance.
-_FLOOR = 1e-8
+# Tracks at the same place have no logarithm of their distance: far below what a detector resolves,
+# also for the square of the mass of soft tracks.
+_FLOOR = 1e-16
 
 
 def pair_features(pt, eta, phi, first, second):
@@ -27,12 +28,12 @@ def pair_features(pt, eta, phi, first, second):
     :math:`k_T = \min(p_{T,a}, p_{T,b}) \Delta R`,
     :math:`z = \min(p_{T,a}, p_{T,b}) / (p_{T,a} + p_{T,b})` and
     :math:`m^2 = 2 p_{T,a} p_{T,b} (\cosh\Delta\eta - \cos\Delta\phi)`,
-    each with a floor of 10⁻⁸ under the logarithm.
+    each with a floor of 10⁻¹⁶ under the logarithm.
 
     Parameters
     ----------
     pt, eta, phi : torch.Tensor, shape (n, T)
-        pT in any unit, φ in rad.
+        pT in GeV, or relative, φ in rad.
     first, second : torch.Tensor of int, shape (n_pairs,)
         Numbers of the tracks of each pair.
 
@@ -56,7 +57,7 @@ def pair_features(pt, eta, phi, first, second):
     delta_phi = phi[:, first] - phi[:, second]
     delta_phi = delta_phi - 2 * torch.pi * torch.round(delta_phi / (2 * torch.pi))
     softer = torch.minimum(a, b)
-    distance = (delta_eta**2 + delta_phi**2).clamp_min(_FLOOR**2).sqrt()
+    distance = (delta_eta**2 + delta_phi**2).clamp_min(_FLOOR).sqrt()
     # cosh x - 1 = 2 sinh²(x / 2) and 1 - cos x = 2 sin²(x / 2) lose nothing for near tracks.
     mass = 4 * a * b * (torch.sinh(delta_eta / 2) ** 2 + torch.sin(delta_phi / 2) ** 2)
     values = distance, softer * distance, softer / (a + b).clamp_min(_FLOOR), mass
@@ -114,8 +115,9 @@ class ParticleTransformer(nn.Module):
     ):
         super().__init__()
         check_heads("ParticleTransformer", width, n_heads)
+        self.features = TrackFeatures(features)
         self.hyperparameters = {
-            "features": features,
+            "features": self.features.table,
             "width": width,
             "n_blocks": n_blocks,
             "n_heads": n_heads,
@@ -124,7 +126,6 @@ class ParticleTransformer(nn.Module):
             "dropout": dropout,
             "seed": seed,
         }
-        self.features = TrackFeatures(features)
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 2, F.gelu)
             self.pairs = nn.Sequential(
@@ -164,7 +165,7 @@ class ParticleTransformer(nn.Module):
         pair = np.empty((n_tracks, n_tracks), dtype=np.int64)
         pair[first, second] = pair[second, first] = np.arange(len(first))
         first, second, pair = (torch.as_tensor(x, device=X.device) for x in (first, second, pair))
-        # Logarithms from about -18 to 2 become numbers of order one.
+        # Logarithms from some -20 to 2 become numbers of order one.
         values = self.pairs(pair_features(pt, eta, phi, first, second) / 5 + 1)
         bias = values[:, pair.flatten()].unflatten(1, (n_tracks, n_tracks)).permute(0, 3, 1, 2)
         # An event without tracks attends to its padding: softmax over nothing would be NaN.

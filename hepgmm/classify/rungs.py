@@ -9,6 +9,7 @@ from typing import ClassVar
 from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
 from hepgmm.classify.particle_transformer import ParticleTransformer
 from hepgmm.classify.registry import register
+from hepgmm.classify.storage import ARCHITECTURES
 from hepgmm.classify.training import train
 
 __all__ = ["NetworkClassifier"]
@@ -16,6 +17,10 @@ __all__ = ["NetworkClassifier"]
 
 class NetworkClassifier:
     """A network on the ladder: a subclass names its architecture and how it is trained.
+
+    The architecture is a ``torch.nn.Module`` whose ``forward(X, mask)`` gives logits, with
+    ``features``, a :class:`~hepgmm.classify.TrackFeatures`, and ``hyperparameters``, the arguments
+    that make it again; saved models know it by its name from then on.
 
     Parameters
     ----------
@@ -48,9 +53,14 @@ class NetworkClassifier:
     >>> del CLASSIFIERS["small_sets"]
     """
 
-    architecture: type
+    architecture: ClassVar[type]
     options: ClassVar[Mapping] = {}
     training: ClassVar[Mapping] = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "architecture" in vars(cls):
+            ARCHITECTURES.setdefault(cls.architecture.__name__, cls.architecture)
 
     def __init__(self, *, directory=None, training=None, **options):
         self.directory = directory

@@ -6,10 +6,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["COLUMNS", "Sample"]
+__all__ = ["COLUMNS", "Sample", "check_tracks"]
 
 #: Columns of X; the last, pT in GeV, may be missing.
 COLUMNS = ("pt_relative", "eta", "phi", "d0", "dz", "pt")
+
+
+def check_tracks(X, mask, n_columns=None):
+    """An error unless X and mask are those of the same events, with the columns that are needed.
+
+    Parameters
+    ----------
+    X : array, shape (n, max_tracks, 5 or 6)
+    mask : array, shape (n, max_tracks)
+    n_columns : int, optional
+        How many columns the classifier was trained on.
+
+    Raises
+    ------
+    ValueError
+        If a shape is another one.
+
+    Examples
+    --------
+    >>> check_tracks(np.ones((2, 3, 4)), np.ones((2, 3)))
+    Traceback (most recent call last):
+    ValueError: X has shape (2, 3, 4); expected (n, max_tracks, 5 or 6)
+    """
+    shape, columns = tuple(X.shape), (5, len(COLUMNS)) if n_columns is None else (n_columns,)
+    if len(shape) != 3 or shape[2] not in columns:
+        known = " or ".join(map(str, columns))
+        raise ValueError(f"X has shape {shape}; expected (n, max_tracks, {known})")
+    if tuple(mask.shape) != shape[:2]:
+        raise ValueError(f"mask has shape {tuple(mask.shape)}; expected {shape[:2]}, that of X")
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,8 +26,14 @@ def save_model(path, model):
     ----------
     path : str or Path
     model : torch.nn.Module
-        One of ``ARCHITECTURES``.
+        Of a class in ``ARCHITECTURES``, with ``hyperparameters`` that make it again.
+
+    Raises
+    ------
+    ValueError
+        If its class is not in ``ARCHITECTURES``.
     """
+    check_architecture(model)
     metadata = {
         "format": _FORMAT,
         "architecture": type(model).__name__,
@@ -37,6 +43,16 @@ def save_model(path, model):
     with atomic_write(path) as temporary:
         # Not save_file, which leaves a file of its own when killed.
         temporary.write_bytes(save(weights, metadata))
+
+
+def check_architecture(model):
+    """An error for a network that could not be read back."""
+    name = type(model).__name__
+    if ARCHITECTURES.get(name) is not type(model):
+        raise ValueError(
+            f"{name}: unknown to saved models; add it, hepgmm.classify.ARCHITECTURES[{name!r}]"
+            f" = {name}"
+        )
 
 
 def load_model(path):
@@ -73,9 +89,9 @@ def load_model(path):
         raise ValueError(f"{path}: architecture {architecture!r} is unknown; known are {known}")
     try:
         model = ARCHITECTURES[architecture](**json.loads(metadata["hyperparameters"]))
-    except TypeError:
+    except (TypeError, ValueError, OSError) as error:
         raise ValueError(
-            f"{path}: its hyperparameters do not fit the {architecture} it names"
+            f"{path}: its hyperparameters do not fit the {architecture} it names ({error})"
         ) from None
     try:
         model.load_state_dict(weights)

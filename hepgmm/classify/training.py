@@ -23,7 +23,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 from tqdm.auto import tqdm
 
-from hepgmm.classify.storage import load_model, save_model
+from hepgmm.classify.storage import check_architecture, load_model, save_model
 from hepgmm.io_utils import atomic_write
 
 __all__ = ["TrainingResult", "learning_rate_factor", "train"]
@@ -132,6 +132,7 @@ def train(
         If a setting is impossible, if ``directory`` holds another training (another architecture,
         other settings or other events), or if a loss becomes NaN or infinite.
     """
+    check_architecture(model)
     _check(training, validation, epochs, batch_size, learning_rate, schedule, step_epochs)
     directory = Path(directory)
     model = copy.deepcopy(model)

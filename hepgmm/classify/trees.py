@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepgmm.classify.registry import register
-from hepgmm.classify.samples import COLUMNS, Sample
+from hepgmm.classify.samples import COLUMNS, Sample, check_tracks
 
 __all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "BoostedTrees", "event_summaries"]
 
@@ -137,6 +137,7 @@ class BoostedTrees:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         training.check_classes("training")
+        self.n_columns = training.X.shape[2]
         self.trees = HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
             max_iter=self.max_iter,
@@ -148,4 +149,5 @@ class BoostedTrees:
 
     def predict_proba(self, X, mask):
         """Probability that each event is signal, float64, shape (n,)."""
+        check_tracks(X, mask, self.n_columns)
         return self.trees.predict_proba(event_summaries(X, mask))[:, 1]

@@ -1,4 +1,4 @@
-"""Figures of merit of a rung that was trained several times, with one error for all reasons."""
+"""Figures of merit of a rung that was trained several times, with one error of both reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import numpy as np
 
 from hepgmm.classify.metrics import checked_scores
 from hepgmm.classify.samples import Sample
-from hepgmm.classify.working_points import EFFICIENCIES, weighted_rejection
+from hepgmm.classify.working_points import (
+    EFFICIENCIES,
+    rejection,
+    weighted_false_positive_rate,
+)
 from hepgmm.statistics import bootstrap_error, weighted_auc
 
 __all__ = ["difference", "rung_figures"]
@@ -17,8 +21,9 @@ __all__ = ["difference", "rung_figures"]
 def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
     """Means over trainings of the figures of merit on the same test events.
 
-    The error holds both reasons to fluctuate: √(b² + s² / k), with the bootstrap error b of the
-    mean over test events and the standard deviation s over k trainings.
+    The error holds the test events and the random numbers of the training: √(b² + s² / k), with the
+    bootstrap error b of the mean over test events and the standard deviation s over k trainings. It
+    does not hold the choice of the training events, nor s if there is a single training.
 
     Parameters
     ----------
@@ -34,10 +39,11 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
     Returns
     -------
     dict
-        Name → ``{"value", "error", "trainings"}`` with the error and the standard deviation over
-        trainings: ``auc``; ``accuracy``, ``recall`` and ``precision`` at a probability of 0.5;
-        ``rejection_50``, ``rejection_30`` and ``rejection_10``, background events for each that
-        passes at 50, 30 and 10% signal efficiency; ``auc_<mass>`` for each mass against all
+        Name → ``{"value", "error", "trainings"}``, the last the standard deviation over trainings,
+        None for a single one: ``auc``; ``accuracy``, ``recall`` and ``precision`` at a probability
+        of 0.5; ``rejection_50``, ``rejection_30`` and ``rejection_10``, background events for each
+        that passes at 50, 30 and 10% signal efficiency, from the mean false positive rate, left
+        out if fewer than ten of them pass; ``auc_<mass>`` for each mass against all
         background.
 
     Examples
@@ -51,14 +57,22 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
     (['auc', 'accuracy'], True)
     """
     statistics = [_statistic(row, test) for row in scores]
-    return _summary(scores, statistics, _names(test), n_bootstrap, seed)
+    figures = _summary(scores, statistics, _names(test), n_bootstrap, seed)
+    n_background = int((np.asarray(test.y) == 0).sum())
+    for efficiency in EFFICIENCIES:
+        rate = figures.pop(f"rate_{100 * efficiency:.0f}")
+        inverse = rejection(rate["value"], rate["error"], n_background)
+        if inverse:
+            spread = rate["trainings"] and rate["trainings"] / rate["value"] ** 2
+            figures[f"rejection_{100 * efficiency:.0f}"] = inverse | {"trainings": spread}
+    return figures
 
 
 def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
     """AUC of one rung minus that of another on the same test events.
 
-    Paired in the test events, and training by training as far as both have as many; if the other
-    has a single one, all are compared with it.
+    Paired in the test events, and training by training; if the other has a single training, all
+    are compared with it.
 
     Parameters
     ----------
@@ -73,7 +87,15 @@ def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: in
     -------
     dict
         ``{"value", "error", "trainings"}``
+
+    Raises
+    ------
+    ValueError
+        If there are other numbers of trainings.
     """
+    scores, others = np.atleast_2d(scores), np.atleast_2d(others)
+    if len(others) not in (1, len(scores)):
+        raise ValueError(f"others: {len(others)} trainings; give 1 or {len(scores)}")
     scores, others = np.broadcast_arrays(scores, others)
     areas = [
         (weighted_auc(one, test.y), weighted_auc(other, test.y))
@@ -85,7 +107,7 @@ def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: in
 
 def _names(test):
     names = ["auc", "accuracy", "recall", "precision"]
-    names += [f"rejection_{100 * efficiency:.0f}" for efficiency in EFFICIENCIES]
+    names += [f"rate_{100 * efficiency:.0f}" for efficiency in EFFICIENCIES]
     return names + [f"auc_{mass:g}" for mass in _masses(test)]
 
 
@@ -96,7 +118,7 @@ def _masses(test):
 def _statistic(scores, test):
     """All figures of one training as a function of event weights."""
     scores, y = checked_scores(scores, test.y)
-    area, rejection = weighted_auc(scores, y), weighted_rejection(scores, y)
+    area, rates = weighted_auc(scores, y), weighted_false_positive_rate(scores, y)
     masses = []
     for mass in _masses(test):
         part = np.flatnonzero((y == 0) | (test.mass == mass))
@@ -105,15 +127,13 @@ def _statistic(scores, test):
 
     def statistic(weights):
         true_positives, positives = weights @ (called & (y == 1)), weights @ called
-        with np.errstate(divide="ignore"):
-            rejections = rejection(weights)
         return np.array(
             [
                 area(weights),
                 weights @ (called == y) / weights.sum(),
                 true_positives / (weights @ y),
                 true_positives / positives if positives else 0.0,
-                *rejections,
+                *rates(weights),
                 *(of_mass(weights[part]) for part, of_mass in masses),
             ]
         )
@@ -124,19 +144,19 @@ def _statistic(scores, test):
 def _summary(scores, statistics, names, n_bootstrap, seed) -> Mapping:
     n_trainings, n_events = np.shape(scores)
     values = np.array([statistic(np.ones(n_events)) for statistic in statistics])
-    # A rejection is infinite if no background passes.
-    finite = np.isfinite(values).all(axis=0)
-    values = values[:, finite]
-    names = [name for name, is_finite in zip(names, finite, strict=True) if is_finite]
     spread = values.std(axis=0, ddof=1) if n_trainings > 1 else np.zeros(len(names))
 
     def mean(weights):
-        return np.mean([statistic(weights)[finite] for statistic in statistics], axis=0)
+        return np.mean([statistic(weights) for statistic in statistics], axis=0)
 
     sampling = bootstrap_error(mean, n_events, n_bootstrap=n_bootstrap, seed=seed)
     errors = np.hypot(sampling, spread / np.sqrt(n_trainings))
     rows = zip(names, values.mean(axis=0), errors, spread, strict=True)
     return {
-        name: {"value": float(value), "error": float(error), "trainings": float(each)}
+        name: {
+            "value": float(value),
+            "error": float(error),
+            "trainings": float(each) if n_trainings > 1 else None,
+        }
         for name, value, error, each in rows
     }

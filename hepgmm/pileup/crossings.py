@@ -21,7 +21,7 @@ __all__ = ["overlay_select"]
 
 #: Of ``reconstruct_vertex``: half width of the window and largest abs(d0) in mm, least pT in GeV
 #: and largest abs(eta) of its tracks.
-WINDOW, D0_MAX, PT_MIN, ETA_MAX = (
+VERTEX = tuple(
     signature(reconstruct_vertex).parameters[name].default
     for name in ("window", "d0_max", "pt_min", "abs_eta_max")
 )
@@ -93,6 +93,7 @@ def overlay_select(
         DZ_REFERENCES.index(dz_reference),
         pt_min,
         abs_eta_max,
+        VERTEX,
     )
     index = np.flatnonzero(counts)
     return X[index], np.arange(max_tracks) < counts[index, None], index
@@ -115,6 +116,7 @@ def _fill(
     reference,
     pt_min,
     abs_eta_max,
+    vertex,
 ):
     """Rows of X, and how many tracks each has.
 
@@ -140,7 +142,7 @@ def _fill(
             origin = z[starts[i]]
         elif reference == 2:
             own = slice(starts[i], starts[i + 1])
-            origin = _vertex(collision[own], z[own], firsts, pt, eta, d0, dz)
+            origin = _vertex(collision[own], z[own], firsts, pt, eta, d0, dz, vertex)
         kept = hardest(pt[track[:n]], X.shape[1])
         counts[i] = len(kept)
         for row in range(len(kept)):
@@ -167,15 +169,16 @@ def hardest(pt, n_most):
 
 
 @njit(nogil=True, cache=True)
-def _vertex(collision, z, firsts, pt, eta, d0, dz):
+def _vertex(collision, z, firsts, pt, eta, d0, dz, settings):
     """What ``reconstruct_vertex`` finds in a crossing."""
+    window, d0_max, pt_min, eta_max = settings
     most = 0
     for j in range(len(collision)):
         most += firsts[collision[j] + 1] - firsts[collision[j]]
     place, weight, n = np.empty(most), np.empty(most), 0
     for j in range(len(collision)):
         for t in range(firsts[collision[j]], firsts[collision[j] + 1]):
-            if pt[t] > PT_MIN and abs(eta[t]) < ETA_MAX and abs(d0[t]) < D0_MAX:
+            if pt[t] > pt_min and abs(eta[t]) < eta_max and abs(d0[t]) < d0_max:
                 place[n], weight[n] = dz[t] + z[j], float(pt[t]) ** 2
                 n += 1
     if n == 0:
@@ -187,9 +190,9 @@ def _vertex(collision, z, firsts, pt, eta, d0, dz):
         sums[k + 1], moments[k + 1] = sums[k] + weight[k], moments[k] + weight[k] * place[k]
     best, vertex, low, high = -1.0, 0.0, 0, 0
     for k in range(n):
-        while place[low] < place[k] - WINDOW:
+        while place[low] < place[k] - window:
             low += 1
-        while high < n and place[high] <= place[k] + WINDOW:
+        while high < n and place[high] <= place[k] + window:
             high += 1
         score = sums[high] - sums[low]
         if score >= best:

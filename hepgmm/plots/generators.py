@@ -62,6 +62,8 @@ def auc_ladder(
     styles = zip(names.items(), _CYCLE, _MARKERS, strict=False)
     for number, ((name, label), colour, marker) in enumerate(styles):
         shift = 0.16 * (number - (len(names) - 1) / 2)
+        if not any(name in row for row in rows.values()):
+            continue
         found = [place + shift for place, row in enumerate(rows.values()) if name in row]
         figures = [row[name] for row in rows.values() if name in row]
         value, error = np.array([[each["value"], each["error"]] for each in figures]).T

@@ -42,6 +42,9 @@ def test_a_file_of_your_own_is_the_table_in_it(tmp_path):
         ({"rows": [ROW | {"scale": 0}]}, "scale: 0 is not a number that can be used"),
         ({"rows": [ROW | {"over": "two"}]}, "over: 'two' is not a number"),
         ({"rows": [ROW | {"shift": math.nan}]}, "shift: nan is not a number"),
+        ({"rows": 5}, "a table has a list of rows"),
+        ({"rows": [ROW], "normalise": "no"}, "normalise: 'no' is neither true nor false"),
+        ({"rows": [ROW | {"from": "hardest", "transform": "log"}]}, "no logarithm of a difference"),
         ({"rows": [ROW, ROW]}, "two rows have the name 'eta'"),
     ],
 )

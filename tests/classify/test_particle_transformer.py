@@ -71,4 +71,17 @@ def test_pairs_matter(toy):
     moved = X.clone()
     moved[:, 1, 2] += 1.0
     assert not torch.allclose(model(moved, mask), model(X, mask), atol=1e-6)
-    assert torch.allclose(model(X, mask), model(X, mask), atol=0)
+    turned = X.clone()
+    turned[..., 2] += 1.0
+    torch.testing.assert_close(model(turned, mask), model(X, mask))
+
+
+def test_collinear_soft_tracks_are_above_the_floor():
+    pt, eta = torch.full((1, 2), 1e-3), torch.tensor([[0.0, 1e-3]])
+    values = pair_features(pt, eta, torch.zeros(1, 2), torch.tensor([0]), torch.tensor([1]))
+    # m² = pT² Δη²
+    assert values[0, 0, 3].exp().item() == pytest.approx(1e-12, rel=1e-3)
+
+
+def test_no_event_at_all_gives_no_logit():
+    assert ParticleTransformer()(torch.zeros(0, 5, 6), torch.zeros(0, 5).bool()).shape == (0,)

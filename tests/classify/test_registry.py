@@ -90,3 +90,14 @@ def test_a_missing_class_is_named(name, toy):
     sample = toy(60, seed=7)
     with pytest.raises(ValueError, match="training: no background event; both classes are needed"):
         rung(name).fit(sample[sample.y == 1], sample, seed=1)
+
+
+def test_another_number_of_columns_is_named(toy):
+    training = toy(100, seed=8)
+    five = training.X[..., :5]
+    for name in ("pt_cut", "trees"):
+        fitted = make_classifier(name).fit(training, seed=1)
+        with pytest.raises(ValueError, match=r"X has shape \(100, 8, 5\); expected .*6\)"):
+            fitted.predict_proba(five, training.mask)
+        with pytest.raises(ValueError, match=r"mask has shape \(1, 8\)"):
+            fitted.predict_proba(training.X, training.mask[:1])

@@ -82,3 +82,25 @@ def test_a_truncated_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="not a safetensors file, or a truncated one"):
         load_model(path)
+
+
+def test_a_model_carries_its_own_table_of_inputs(toy, tmp_path):
+    table = tmp_path / "mine.yaml"
+    table.write_text("rows: [{name: eta, of: eta, scale: 2}, {name: pt, of: pt_relative}]")
+    sample = toy(10, seed=1)
+    model = MLP(features=table, seed=1)
+    save_model(tmp_path / "model.safetensors", model)
+    expected = predict(model, sample.X, sample.mask)
+    table.unlink()
+    loaded = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(predict(loaded, sample.X, sample.mask), expected)
+    assert [row.formula for row in loaded.features.rows] == ["η / 2", "pT / Σ pT"]
+
+
+def test_an_architecture_that_could_not_be_read_back_is_refused(tmp_path):
+    class Mine(MLP):
+        pass
+
+    with pytest.raises(ValueError, match=r"Mine: unknown to saved models; add it"):
+        save_model(tmp_path / "model.safetensors", Mine())
+    assert not list(tmp_path.iterdir())
