@@ -110,7 +110,7 @@ class _MLP(NetworkClassifier):
 @register("deepsets", title="DeepSets")
 class _DeepSets(NetworkClassifier):
     architecture = DeepSets
-    training: ClassVar = {"epochs": 25, "learning_rate": 3e-3}
+    training: ClassVar = {"epochs": 30, "learning_rate": 3e-3, "mirror": True}
 
 
 @register("transformer", title="Transformer")
@@ -131,10 +131,10 @@ class _PooledTransformer(NetworkClassifier):
         "n_heads": 4,
         "feedforward": 96,
     }
-    training: ClassVar = {"epochs": 15}
+    training: ClassVar = {"epochs": 15, "mirror": True}
 
 
 @register("particle_transformer", title="Particle Transformer")
 class _ParticleTransformer(NetworkClassifier):
     architecture = ParticleTransformer
-    training: ClassVar = {"epochs": 15}
+    training: ClassVar = {"epochs": 15, "mirror": True}

@@ -23,10 +23,11 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 from tqdm.auto import tqdm
 
+from hepgmm.classify.samples import COLUMNS
 from hepgmm.classify.storage import check_architecture, load_model, save_model
 from hepgmm.io_utils import atomic_write
 
-__all__ = ["TrainingResult", "learning_rate_factor", "train"]
+__all__ = ["TrainingResult", "learning_rate_factor", "mirrored", "train"]
 
 _PREDICTION_BATCH = 512
 _WARM_UP = 0.05
@@ -86,6 +87,7 @@ def train(
     schedule="step",
     step_epochs=100,
     weight_decay=0.01,
+    mirror=False,
     seed,
     directory,
     progress=True,
@@ -113,6 +115,9 @@ def train(
     step_epochs : int
         Epochs between the steps of the "step" schedule.
     weight_decay : float
+    mirror : bool
+        Whether to show half of the events mirrored along the beam, and half of them mirrored at a
+        plane through it, anew in each epoch; see ``hepgmm.classify.training.mirrored``.
     seed : int
         Of shuffling and dropout; initial weights come from the model's own seed.
     directory : str or Path
@@ -144,6 +149,7 @@ def train(
         "schedule": schedule,
         "step_epochs": step_epochs,
         "weight_decay": weight_decay,
+        "mirror": mirror,
         "seed": seed,
     }
     identity = {
@@ -177,6 +183,35 @@ def train(
             _fit(trainer, model, settings, training, validation, last)
     best = min(history, key=lambda row: row["val_loss"])
     return TrainingResult(load_model(directory / "best.safetensors"), history, best["epoch"])
+
+
+def mirrored(X, along, across):
+    """Events mirrored along the beam (η and dz), or at a plane through it (φ and d0).
+
+    Collisions of protons with protons have both symmetries, so that a network need not learn from
+    the events that they do.
+
+    Parameters
+    ----------
+    X : torch.Tensor, shape (n, max_tracks, 5 or 6)
+    along, across : torch.Tensor of 0 and 1, shape (n,)
+        Which events are mirrored.
+
+    Returns
+    -------
+    torch.Tensor, shape of X
+
+    Examples
+    --------
+    >>> X = torch.tensor([[[1.0, 2.0, 3.0, 4.0, 5.0]]])
+    >>> mirrored(X, torch.tensor([1]), torch.tensor([0])).tolist()
+    [[[1.0, -2.0, 3.0, 4.0, -5.0]]]
+    """
+    signs = torch.ones(len(X), 1, X.shape[2], dtype=X.dtype, device=X.device)
+    for which, names in ((along, ("eta", "dz")), (across, ("phi", "d0"))):
+        for name in names:
+            signs[:, 0, COLUMNS.index(name)] = 1.0 - 2.0 * which
+    return X * signs
 
 
 def _check(training, validation, epochs, batch_size, learning_rate, schedule, step_epochs):
@@ -301,6 +336,9 @@ class _Learner(L.LightningModule):
     def training_step(self, batch, batch_idx):
         dropout = np.random.SeedSequence(self.settings["seed"], spawn_key=(1, self.global_step))
         torch.manual_seed(int(dropout.generate_state(1, np.uint64)[0]))
+        if self.settings["mirror"]:
+            X, mask, y = batch
+            batch = mirrored(X, *torch.randint(0, 2, (2, len(y)), device=X.device)), mask, y
         return self._loss(batch, "train_loss")
 
     def validation_step(self, batch, batch_idx):

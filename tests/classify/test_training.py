@@ -15,7 +15,7 @@ import torch
 import hepgmm
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.models import MLP, Transformer, predict
-from hepgmm.classify.training import learning_rate_factor, train
+from hepgmm.classify.training import learning_rate_factor, mirrored, train
 
 
 def small_transformer(seed=1, **options):
@@ -69,14 +69,34 @@ def when_trained(model, batches, act):
     return model, seen
 
 
+def test_mirrors_are_symmetries_of_what_does_not_change(toy):
+    sample = toy(6, seed=1)
+    X = torch.from_numpy(sample.X)
+    which = torch.arange(6) % 2
+    once = mirrored(X, which, 1 - which)
+    torch.testing.assert_close(mirrored(once, which, 1 - which), X)
+    for column in (0, 5):
+        assert torch.equal(once[..., column], X[..., column])
+    for column, changed in ((1, which), (4, which), (2, 1 - which), (3, 1 - which)):
+        assert torch.equal(once[..., column], X[..., column] * (1 - 2 * changed)[:, None])
+
+
+def test_mirrors_change_a_training(run):
+    plain, other = run(epochs=2), run(epochs=2, mirror=True, directory="mirrored")
+    assert losses(plain) != losses(other)
+    assert_equal_results(other, run(epochs=2, mirror=True, directory="again"))
+
+
 def test_same_seed_same_result_other_seed_other_result(run):
     first, again, other = run(directory="a"), run(directory="b"), run(directory="c", seed=4)
     assert_equal_results(first, again)
     assert losses(first) != losses(other)
 
 
-@pytest.mark.parametrize("schedule", ["step", "cosine"])
-def test_an_interrupted_training_goes_on_to_the_same_result(run, schedule):
+@pytest.mark.parametrize(
+    "options", [{"schedule": "step"}, {"schedule": "cosine"}, {"mirror": True}], ids=str
+)
+def test_an_interrupted_training_goes_on_to_the_same_result(run, options):
     def stop():
         raise KeyboardInterrupt
 
@@ -84,12 +104,12 @@ def test_an_interrupted_training_goes_on_to_the_same_result(run, schedule):
     model, seen = when_trained(small_transformer(), 13, stop)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run(model, directory="stopped", schedule=schedule)
+        run(model, directory="stopped", **options)
     assert signal.getsignal(signal.SIGINT) is handler
     model, seen = when_trained(small_transformer(), math.inf, stop)
-    resumed = run(model, directory="stopped", schedule=schedule)
+    resumed = run(model, directory="stopped", **options)
     assert len(seen) == 15, "two epochs were finished, three are trained"
-    assert_equal_results(resumed, run(directory="whole", schedule=schedule))
+    assert_equal_results(resumed, run(directory="whole", **options))
 
 
 def test_a_killed_training_goes_on_to_the_same_result(run, toy, tmp_path):
