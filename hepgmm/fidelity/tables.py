@@ -8,8 +8,10 @@ from hepgmm.report import format_measurement
 
 __all__ = ["ROWS", "fidelity_table", "size_table"]
 
-#: Smaller errors are not shown.
+#: Smaller errors of AUCs are not shown: one of 0.99999964 ± 0.00000026 is 1 to every reader.
 FINEST = 5e-4
+#: From here on only powers of ten are.
+LARGE = 1e5
 #: Figures of the short table: name → what it is called.
 ROWS = {
     "auc_events": "AUC, events",
@@ -56,7 +58,8 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
     measured = {n: e for n, e in figures["generators"].items() if "figures" in e}
     table = {}
     for name, heading in rows.items():
-        column = {entry["title"]: _text(entry["figures"].get(name)) for entry in measured.values()}
+        finest = FINEST if name.startswith("auc") else 0.0
+        column = {e["title"]: _text(e["figures"].get(name), finest) for e in measured.values()}
         floors = [e["figures"][name]["floor"] for e in measured.values() if name in e["figures"]]
         table[heading] = {"real against real": f"{floors[0]:.3g}" if floors else "–"} | column
     for classifier, heading in (("trees", "ΔAUC, trees"), ("mlp", "ΔAUC, MLP")):
@@ -99,14 +102,18 @@ def size_table(figures: Mapping, row: str):
     titles = {name: entry["title"] for name, entry in figures["generators"].items()}
     return pd.DataFrame(
         {
-            f"{int(size):,} events": {titles[n]: _text(e.get(row)) for n, e in entries.items()}
+            f"{int(size):,} events": {
+                titles[n]: _text(e.get(row), FINEST) for n, e in entries.items()
+            }
             for size, entries in figures["sizes"].items()
         }
     ).T
 
 
-def _text(figure):
+def _text(figure, finest=0.0):
+    """A figure with its error; the value alone if the error is below ``finest``."""
     if not figure:
         return "–"
-    # An AUC of 0.99999964 ± 0.00000026 is 1 to every reader.
-    return format_measurement(figure) if figure["error"] > FINEST else f"{figure['value']:.3f}"
+    if abs(figure["value"]) >= LARGE:
+        return f"{figure['value']:.0e} ± {figure['error']:.0e}"
+    return format_measurement(figure) if figure["error"] > finest else f"{figure['value']:.3f}"
