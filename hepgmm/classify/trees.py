@@ -32,6 +32,8 @@ SUMMARY_NAMES = (
     "spread of dz",
     "pT-weighted spread of dz",
     "pT within 1 mm in dz of the hardest",
+    "pT within 1 mm in dz of 0",
+    "fraction |dz| < 1 mm",
 )
 """Columns of :func:`event_summaries`; pT is relative to the event's sum, d0 and dz in mm."""
 
@@ -97,6 +99,8 @@ def event_summaries(X, mask):
         spread(dz, mean),
         spread(dz, weighted),
         (pt * together).sum(1),
+        (pt * (np.abs(dz) < 1.0)).sum(1),
+        mean(np.abs(dz) < 1.0),
     ]
     if X.shape[-1] == len(COLUMNS):
         columns += [X[..., 5].sum(1), X[:, 0, 5]]

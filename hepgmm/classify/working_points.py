@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 #: Signal efficiencies at which the rejection is given.
-EFFICIENCIES = (0.5, 0.3, 0.1)
+EFFICIENCIES = (0.7, 0.6, 0.5, 0.3, 0.1)
 #: Background events that have to pass for a rejection to be given.
 FEWEST = 10
 

@@ -8,7 +8,7 @@ from hepgmm.report import format_measurement
 
 __all__ = ["ROWS", "fidelity_table", "size_table"]
 
-#: Smaller errors of AUCs are not shown: one of 0.99999964 ± 0.00000026 is 1 to every reader.
+#: Smaller errors are not shown: an AUC of 0.99999964 ± 0.00000026 is 1 to every reader.
 FINEST = 5e-4
 #: From here on only powers of ten are.
 LARGE = 1e5
@@ -58,7 +58,7 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
     measured = {n: e for n, e in figures["generators"].items() if "figures" in e}
     table = {}
     for name, heading in rows.items():
-        finest = FINEST if name.startswith("auc") else 0.0
+        finest = 0.0 if name in ("fpd", "kpd") else FINEST
         column = {e["title"]: _text(e["figures"].get(name), finest) for e in measured.values()}
         floors = [e["figures"][name]["floor"] for e in measured.values() if name in e["figures"]]
         table[heading] = {"real against real": f"{floors[0]:.3g}" if floors else "–"} | column

@@ -41,8 +41,8 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
     dict
         Name → ``{"value", "error", "trainings"}``, the last the standard deviation over trainings,
         None for a single one: ``auc``; ``accuracy``, ``recall`` and ``precision`` at a probability
-        of 0.5; ``rejection_50``, ``rejection_30`` and ``rejection_10``, background events for each
-        that passes at 50, 30 and 10% signal efficiency, from the mean false positive rate, left
+        of 0.5; ``rejection_70`` and likewise for 60, 50, 30 and 10, background events for each that
+        passes at such a signal efficiency in %, from the mean false positive rate, left
         out if fewer than ten of them pass; ``auc_<mass>`` for each mass against all
         background.
 

@@ -12,9 +12,9 @@ __all__ = ["COLUMNS", "ladder_table"]
 COLUMNS = {
     "auc": "AUC",
     "accuracy": "accuracy",
-    "rejection_50": "rejection at 50%",
-    "rejection_30": "at 30%",
-    "rejection_10": "at 10%",
+    "rejection_70": "rejection at 70%",
+    "rejection_60": "at 60%",
+    "rejection_50": "at 50%",
 }
 
 

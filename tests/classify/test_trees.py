@@ -28,6 +28,8 @@ def test_summaries_of_an_event_by_hand():
         "pT-weighted dz": 4.35,
         "spread of dz": np.std([3.0, 3.5, 9.0]),
         "pT within 1 mm in dz of the hardest": 0.8,
+        "pT within 1 mm in dz of 0": 0.0,
+        "fraction |dz| < 1 mm": 0.0,
         "pT around the hardest track": 0.5,
     }
     for name, value in expected.items():
