@@ -68,7 +68,7 @@ class TransformerBlock(nn.Module):
     """Pre-norm self-attention and feed-forward, each added to its input.
 
     x ← x + Attention(LayerNorm(x)); x ← x + Feedforward(LayerNorm(x)), with GELU; the same function
-    as ``torch.nn.TransformerEncoderLayer(norm_first=True)``, several times faster on a CPU.
+    as ``torch.nn.TransformerEncoderLayer(norm_first=True)``, and with an attention bias if asked.
 
     Parameters
     ----------
