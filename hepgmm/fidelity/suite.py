@@ -281,9 +281,15 @@ def grown(name, size, samples, measurement):
 
 
 def average(figures):
-    """Mean of figures, its error the larger of the spread's and of the single ones'."""
+    """Mean of figures, its error that of the samples' spread if it is known and larger.
+
+    Single errors are divided by the root of the number of samples, as if samples had nothing in
+    common; the test events, which they have, are many more than a sample.
+    """
     values, errors = (np.array([f[key] for f in figures]) for key in ("value", "error"))
-    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    single = np.sqrt((errors**2).mean())
+    root = np.sqrt(len(values))
+    spread = values.std(ddof=1) / root if len(values) > 1 else 0.0
+    error = float(max(spread, np.sqrt((errors**2).mean()) / root))
     floor = float(np.mean([f["floor"] for f in figures]))
-    return {"value": float(values.mean()), "error": float(max(spread, single)), "floor": floor}
+    mean = {"value": float(values.mean()), "error": error, "floor": floor}
+    return mean | {"samples": values.tolist()}

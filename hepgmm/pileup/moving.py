@@ -49,7 +49,7 @@ class Draws(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, widths):
+def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, widths, pulls):
     """Make events of the prompt tracks of one template and the displaced ones of another.
 
     Parameters
@@ -70,6 +70,9 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
     widths
         Standard deviations ``(3,)`` of the boost in eta, of the logarithm of the scale, and in rad
         of the azimuth of a prompt track.
+    pulls
+        What is added to eta and to log pT of the prompt tracks of each template, ``(n, 2)``, before
+        the event is mirrored, boosted and scaled.
     """
     keep, reach = np.sqrt(1 - redraw**2), np.abs(templates.limits[:, 0]).max()
     point = np.empty(4)
@@ -79,7 +82,8 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
         best = orient(
             templates, a, displaced, templates.offsets[b + 1], draws.turns[i], draws.flips[i]
         )
-        scale, boost = math.exp(widths[1] * draws.normal[i, 1]), widths[0] * draws.normal[i, 0]
+        scale = math.exp(pulls[a, 1] + widths[1] * draws.normal[i, 1])
+        boost = draws.mirrors[i, 1] * pulls[a, 0] + widths[0] * draws.normal[i, 0]
         for to in range(starts[i], starts[i + 1]):
             number = to - starts[0]
             t, d, turn, flip = templates.offsets[a] + to - starts[i], 2, 0.0, 1.0

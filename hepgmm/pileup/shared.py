@@ -55,7 +55,10 @@ class SharedGMM(Generator):
     their mass, though not their common vertex. The pT of prompt tracks is scaled as a whole,
     momenta are shifted so that the sum of their vectors is to the root of the sum of pT² what it is
     in the template, and the event is boosted along the beam, mirrored in phi and in eta, and turned
-    by a uniform azimuth.
+    by a uniform azimuth. Boost and scale are steps that keep the spread of events: beforehand, the
+    mean eta m of an event's prompt tracks is pulled to m √(1 - b² / ⟨m²⟩), where b is the width of
+    the boost and ⟨m²⟩ the mean over the prompt tracks of all events; and so is the mean log pT,
+    about that of all tracks.
 
     Parameters
     ----------
@@ -259,6 +262,7 @@ class SharedGMM(Generator):
         redraw[1, 2:] = self.redraw_displaced
         redraw = np.minimum(redraw * narrowing, 1.0)
         widths = narrowing * np.array([self.boost, self.scale, self.redraw_phi])
+        pulls = _pulls(templates, widths[:2])
 
         def run(batches):
             for batch in batches:
@@ -274,6 +278,7 @@ class SharedGMM(Generator):
                     draws,
                     redraw,
                     widths,
+                    pulls,
                 )
 
         share(run, -(-n_events // BATCH), workers)
@@ -341,3 +346,15 @@ class SharedGMM(Generator):
                 raise ValueError(f"{name} = {value!r}: give a number from 0 to {most:g}")
         if not np.all(np.asarray(self.covariance_floor) > 0):
             raise ValueError(f"covariance_floor = {self.covariance_floor}: give a number above 0")
+
+
+def _pulls(templates, widths):
+    """By how much the mean eta and log pT of each template are pulled in, ``(n, 2)``.
+
+    The spread of events is then what it was, once normal numbers of these widths are added.
+    """
+    means, weights = templates.means_of_events, templates.n_prompt
+    variance = (weights @ means**2) / max(weights.sum(), 1)
+    kept = np.zeros(2)
+    np.divide(widths**2, variance, out=kept, where=variance > 0)
+    return (np.sqrt(np.maximum(0.0, 1 - kept)) - 1) * means

@@ -58,6 +58,9 @@ class Templates(NamedTuple):
         float32 ``(n, 24, 16)``: prompt tracks near each cell of eta and phi.
     limits
         float64 ``(2, 4)``: least and largest point; of eta, minus and plus the largest |eta|.
+    means_of_events
+        float64 ``(n, 2)``: mean eta and log pT of an event's prompt tracks, the latter from the
+        mean of all; 0 without such tracks.
     """
 
     offsets: np.ndarray
@@ -78,6 +81,7 @@ class Templates(NamedTuple):
     bounds: np.ndarray
     maps: np.ndarray
     limits: np.ndarray
+    means_of_events: np.ndarray
 
 
 def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) -> Templates:
@@ -123,6 +127,7 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) 
         bounds,
         _maps(points[seen, 0], phi[seen], event[seen], len(counts)),
         _limits(points, ~is_prompt),
+        _means_of_events(points[is_prompt, :2], event[is_prompt], n_prompt),
     )
 
 
@@ -199,6 +204,14 @@ def _limits(points, displaced):
         own = points[displaced, 2:]
         limits[:, 2:] = own.min(axis=0), own.max(axis=0)
     return limits
+
+
+def _means_of_events(points, event, counts):
+    """Mean eta of the prompt tracks of each event, and mean log pT from that of all of them."""
+    sums = np.stack([np.bincount(event, x, len(counts)) for x in points.T], axis=1)
+    means = sums / np.maximum(counts, 1)[:, None]
+    means[:, 1] -= sums[:, 1].sum() / max(counts.sum(), 1)
+    return np.where(counts[:, None] > 0, means, 0.0)
 
 
 def _maps(eta, phi, event, n_events):

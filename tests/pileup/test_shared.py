@@ -9,7 +9,7 @@ from scipy.stats import kstest
 
 from hepgmm.mixture.sampling import generator, seed_sequence
 from hepgmm.pileup.moving import Draws, balance, orient, place
-from hepgmm.pileup.shared import TEMPLATES, SharedGMM
+from hepgmm.pileup.shared import TEMPLATES, SharedGMM, _pulls
 from hepgmm.pileup.templates import CELLS, REACH, _blocks, make_templates
 from hepgmm.tracks import FEATURES, flatten, make_events
 
@@ -143,28 +143,53 @@ def prompt_pairs(model, n_events, **parameters):
 
 def test_a_boost_shifts_all_tracks_of_an_event_the_less_the_nearer_the_beam(model):
     reach, shifts = np.abs(model._tables().limits[:, 0]).max(), []
-    for made, template in prompt_pairs(model, 1500, boost=0.3):
+    expected = 0.3 * model.report_["narrowing"]
+    pulls = _pulls(model._tables(), np.array([expected, 0.0]))[chosen(model, 1500, seed=1), 0]
+    for (made, template), pull in zip(prompt_pairs(model, 1500, boost=0.3), pulls, strict=True):
         # Whether the event was mirrored is not known; several tracks tell.
         for mirror in (1, -1):
             inside = np.abs(template[1]) < 0.9 * reach
             eta = mirror * template[1][inside]
             shift = (made[1][inside] - eta) / (1 - (eta / reach) ** 2)
             if len(shift) > 2 and np.ptp(shift) < 1e-3:
-                shifts.append(shift.mean())
+                shifts.append(shift.mean() - mirror * pull)
     assert len(shifts) > 500
-    expected = 0.3 * model.report_["narrowing"]
     assert np.std(shifts) == pytest.approx(expected, rel=4 / np.sqrt(2 * len(shifts)))
 
 
 def test_a_scale_multiplies_all_pt_of_an_event_before_the_balance(model):
     logs = []
-    for made, template in prompt_pairs(model, 1500, scale=0.3):
+    expected = 0.3 * model.report_["narrowing"]
+    pulls = _pulls(model._tables(), np.array([0.0, expected]))[chosen(model, 1500, seed=1), 1]
+    for (made, template), pull in zip(prompt_pairs(model, 1500, scale=0.3), pulls, strict=True):
         # The balance shares what displaced tracks leave over: small for the softest track.
         softest = np.argmin(template[0])
-        logs.append(np.log(made[0, softest] / template[0, softest]))
-    expected = 0.3 * model.report_["narrowing"]
+        logs.append(np.log(made[0, softest] / template[0, softest]) - pull)
     middle = np.diff(np.percentile(logs, (16, 84)))[0] / 2
     assert middle == pytest.approx(expected, rel=0.15)
+
+
+def test_boost_and_scale_keep_the_spread_of_events(model):
+    """Means of events have the variance of the templates', whatever the widths."""
+    tables = model._tables()
+    means, weights = tables.means_of_events, tables.n_prompt
+    assert weights @ means[:, 1] == pytest.approx(0, abs=1e-6)
+    prompt = np.arange(len(model.tracks_)) < np.repeat(
+        model.offsets_[:-1] + weights, np.diff(model.offsets_)
+    )
+    event = np.repeat(np.arange(len(weights)), np.diff(model.offsets_))
+    logs = np.log(model.tracks_[:, 0].astype(float))
+    for i in range(20):
+        own = prompt & (event == i)
+        assert means[i, 0] == pytest.approx(model.tracks_[own, 1].mean(), abs=1e-5)
+        assert means[i, 1] == pytest.approx(logs[own].mean() - logs[prompt].mean(), abs=1e-5)
+    variance = weights @ means**2 / weights.sum()
+    for part in (0.0, 0.3, 0.9):
+        widths = part * np.sqrt(variance)
+        pulled = means + _pulls(tables, widths)
+        after = weights @ pulled**2 / weights.sum() + widths**2
+        np.testing.assert_allclose(after, variance)
+    np.testing.assert_allclose(_pulls(tables, 2 * np.sqrt(variance)), -means)
 
 
 def test_pt_moves_alone_and_eta_takes_along_what_its_component_couples_to_it(model):
@@ -181,8 +206,8 @@ def test_pt_moves_alone_and_eta_takes_along_what_its_component_couples_to_it(mod
 def test_widths_are_those_asked_for_times_the_narrowing(model, monkeypatch):
     seen = {}
 
-    def look(tracks, starts, chosen, partner, templates, draws, redraw, widths):
-        seen.update(redraw=redraw, widths=widths)
+    def look(tracks, starts, chosen, partner, templates, draws, redraw, widths, pulls):
+        seen.update(redraw=redraw, widths=widths, pulls=pulls)
         tracks[:] = 1.0
 
     monkeypatch.setattr("hepgmm.pileup.shared.fill_events", look)
@@ -192,6 +217,8 @@ def test_widths_are_those_asked_for_times_the_narrowing(model, monkeypatch):
     expected = np.array([[0.1, 0.2, 0.0, 0.0], [0.0, 0.0, 0.3, 0.3]])
     np.testing.assert_allclose(seen["redraw"], np.minimum(narrowing * expected, 1))
     np.testing.assert_allclose(seen["widths"], narrowing * np.array([0.5, 0.6, 0.4]))
+    expected = _pulls(model._tables(), narrowing * np.array([0.5, 0.6]))
+    np.testing.assert_array_equal(seen["pulls"], expected)
 
 
 def test_prompt_tracks_turn_each_by_an_angle_of_its_own(toy_minbias):
