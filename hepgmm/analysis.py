@@ -272,26 +272,40 @@ class Analysis:
             ``X`` float32 (n, max_tracks, 6), ``mask`` bool (n, max_tracks), ``y`` (1 = signal)
             and ``mass`` [GeV] (0 for the background).
         """
-        from hepgmm.datasets import load_samples, make_samples, save_samples
+        from hepgmm.datasets import load_samples, save_samples
 
         def make(path):
-            masses = self.parameters["data"]["llp_masses"]
-            hard = {0.0: self.qcd(), **{mass: self.llp(mass) for mass in masses}}
-            choice = self.parameters["overlay"]["pileup"]
-            sources = {"real": self.minbias_pool, "shared": self.shared}
-            pileup = sources[choice]() if choice in sources else self.hgmm(choice[5:] or None)
-            samples = make_samples(
-                hard,
-                pileup,
-                options=self.parameters["overlay"],
-                test_fraction=self.parameters["training"]["test_fraction"],
-                validation_fraction=self.parameters["training"]["validation_fraction"],
-                seed=self._seed("datasets"),
-                progress=self.progress,
-            )
+            samples = {
+                name: part.sample(description=f"overlay, {name}", progress=self.progress)
+                for name, part in self.hard_events().items()
+            }
             save_samples(path, samples)
 
         return self._get("datasets", make, load_samples)
+
+    def hard_events(self):
+        """Hard events of each of the :meth:`datasets`, and the pileup that is laid over them.
+
+        Returns
+        -------
+        dict of str to hepgmm.datasets.HardEvents
+            ``train``, ``validation`` and ``test``; ``sample(epoch)`` lays other pileup over them
+            for each epoch, and that of the datasets for epoch 0.
+        """
+        from hepgmm.datasets import split_hard_events
+
+        masses = self.parameters["data"]["llp_masses"]
+        hard = {0.0: self.qcd(), **{mass: self.llp(mass) for mass in masses}}
+        choice = self.parameters["overlay"]["pileup"]
+        sources = {"real": self.minbias_pool, "shared": self.shared}
+        return split_hard_events(
+            hard,
+            sources[choice]() if choice in sources else self.hgmm(choice[5:] or None),
+            options=self.parameters["overlay"],
+            test_fraction=self.parameters["training"]["test_fraction"],
+            validation_fraction=self.parameters["training"]["validation_fraction"],
+            seed=self._seed("datasets"),
+        )
 
     def trained(self, name: str):
         """The trained ``"mlp"`` or ``"transformer"``; an interrupted training is resumed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import awkward as ak
@@ -18,18 +19,80 @@ from hepgmm.tracks import accept, load_tracks, select
 
 __all__ = [
     "SPLITS",
+    "HardEvents",
     "label_events",
     "load_samples",
-    "make_samples",
-    "overlay_sample",
     "save_samples",
+    "split_hard_events",
 ]
 
 SPLITS = ("train", "validation", "test")
-_FIELDS = ("X", "mask", "y", "mass")
+_FIELDS = ("X", "mask", "y", "mass", "hard")
 
 
-def make_samples(
+@dataclass(frozen=True, eq=False)
+class HardEvents:
+    """Hard events of one split and the pileup that is laid over them, as often as wanted.
+
+    Attributes
+    ----------
+    events
+        Hard events.
+    mass
+        Neutralino mass [GeV] of each, 0 for background, shape (n,).
+    pileup
+        A fitted generator, or an awkward array of real pileup events.
+    options
+        The ``overlay`` group of a preset.
+    seed
+        Decides the pileup and the vertices.
+    """
+
+    events: ak.Array
+    mass: np.ndarray
+    pileup: object
+    options: Mapping
+    seed: np.random.SeedSequence
+
+    def sample(self, epoch: int = 0, *, description: str = "overlay", progress: bool = False):
+        """Put pileup on each hard event and select tracks.
+
+        Parameters
+        ----------
+        epoch
+            Each has other pileup and vertices.
+        description
+            What the progress bar is called.
+        progress
+            Whether to show it.
+
+        Returns
+        -------
+        Sample
+            Without the events that have no accepted tracks.
+        """
+        options = {k: v for k, v in self.options.items() if k != "pileup"}
+        key = (*self.seed.spawn_key, epoch) if epoch else self.seed.spawn_key
+        seed = np.random.SeedSequence(self.seed.entropy, spawn_key=key)
+        n_chunks = -(-len(self.events) // CHUNK)
+        chunks = np.array_split(np.arange(len(self.events)), n_chunks)
+        parts = []
+        for chunk, chunk_seed in tqdm(
+            zip(chunks, seed.spawn(n_chunks), strict=True),
+            total=n_chunks,
+            desc=description,
+            unit=f"{CHUNK} events",
+            disable=not progress,
+        ):
+            X, mask, kept, hard = overlay_select(
+                self.events[chunk], self.pileup, seed=chunk_seed, **options, return_hard=True
+            )
+            mass = self.mass[chunk][kept]
+            parts.append((X, mask, mass > 0, mass, hard))
+        return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def split_hard_events(
     hard: Mapping[float, ak.Array],
     pileup,
     *,
@@ -37,12 +100,11 @@ def make_samples(
     test_fraction: float,
     validation_fraction: float,
     seed: int,
-    progress: bool = False,
-) -> dict[str, Sample]:
-    """Split hard events, put pileup on each, select tracks.
+) -> dict[str, HardEvents]:
+    """Split hard events into those for training, validation and test.
 
-    Events are split before pileup is drawn. When ``pileup`` is an array of real events it is
-    split as well, so that no pileup event is in two of the samples.
+    When ``pileup`` is an array of real events it is split as well, so that no pileup event is in
+    two of the samples.
 
     Parameters
     ----------
@@ -58,12 +120,10 @@ def make_samples(
         Share of the remaining ones that goes into ``validation``.
     seed
         Decides the split, the pileup and the vertices.
-    progress
-        Show a progress bar over the events.
 
     Returns
     -------
-    dict of str to Sample
+    dict of str to HardEvents
         ``train``, ``validation`` and ``test``.
     """
     events = ak.concatenate(list(hard.values()))
@@ -77,72 +137,10 @@ def make_samples(
     if isinstance(pileup, ak.Array):
         parts = split_events(len(pileup), fractions=fractions, seed=pool_seed)
         pools = [accept(pileup[part], **cuts) for part in parts]
-    samples = {}
-    for name, member, pool, split_seed in zip(SPLITS, members, pools, seeds, strict=True):
-        samples[name] = overlay_sample(
-            events[member],
-            mass[member],
-            pool,
-            options=options,
-            seed=split_seed,
-            description=f"overlay, {name}",
-            progress=progress,
-        )
-    return samples
-
-
-def overlay_sample(
-    hard: ak.Array,
-    mass,
-    pileup,
-    *,
-    options: Mapping,
-    seed: np.random.SeedSequence,
-    description: str = "overlay",
-    progress: bool = False,
-) -> Sample:
-    """Put pileup on each hard event and select tracks; events without accepted tracks are left out.
-
-    Parameters
-    ----------
-    hard
-        Hard events.
-    mass
-        Neutralino mass [GeV] of each, 0 for background, shape (n,).
-    pileup
-        A fitted generator, or an awkward array of real pileup events.
-    options
-        The ``overlay`` group of a preset.
-    seed
-        Decides the pileup and the vertices.
-    description
-        What the progress bar is called.
-    progress
-        Whether to show it.
-
-    Returns
-    -------
-    Sample
-    """
-    cuts = {"pt_min": options["pt_min"], "abs_eta_max": options["abs_eta_max"]}
-    n_chunks = -(-len(hard) // CHUNK)
-    chunks = zip(np.array_split(np.arange(len(hard)), n_chunks), seed.spawn(n_chunks), strict=True)
-    parts = []
-    for chunk, chunk_seed in tqdm(
-        chunks, total=n_chunks, desc=description, unit=f"{CHUNK} events", disable=not progress
-    ):
-        X, mask, kept = overlay_select(
-            hard[chunk],
-            pileup,
-            mu=options["mu"],
-            seed=chunk_seed,
-            sigma_z=options["sigma_z"],
-            dz_reference=options["dz_reference"],
-            **cuts,
-            max_tracks=options["max_tracks"],
-        )
-        parts.append((X, mask, (mass[chunk] > 0)[kept], mass[chunk][kept]))
-    return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return {
+        name: HardEvents(events[member], mass[member], pool, options, own)
+        for name, member, pool, own in zip(SPLITS, members, pools, seeds, strict=True)
+    }
 
 
 def label_events(background: Path, signal: Path) -> Sample:
@@ -171,7 +169,7 @@ def save_samples(path: Path, samples: Mapping[str, Sample]) -> None:
     path
         The file; it appears only when it is complete.
     samples
-        What :func:`make_samples` gives.
+        By name: ``train``, ``validation`` and ``test``.
     """
     arrays = {
         f"{name}.{field}": getattr(samples[name], field) for name in samples for field in _FIELDS

@@ -93,7 +93,16 @@ _SHARED = (
 )
 _NETWORK = tuple(
     f"classify/{name}"
-    for name in ("features", "feature_tables", "samples", "layers", "models", "training")
+    for name in (
+        "features",
+        "feature_tables",
+        "samples",
+        "layers",
+        "models",
+        "epochs",
+        "checkpoints",
+        "training",
+    )
 )
 
 STAGES: dict[str, Stage] = {

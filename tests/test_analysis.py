@@ -71,7 +71,7 @@ def test_a_second_analysis_only_reads_the_cache(cache, results, monkeypatch):
 
     monkeypatch.setattr("hepgmm.collide.generate", fail)
     monkeypatch.setattr("hepgmm.pileup.hierarchical.HierarchicalGMM.fit", fail)
-    monkeypatch.setattr("hepgmm.datasets.make_samples", fail)
+    monkeypatch.setattr("hepgmm.datasets.split_hard_events", fail)
     again = Analysis("quick", **SMALL, cache=cache, progress=False)
     scores, test = again.scores(), again.datasets()["test"]
     assert {len(score) for score in scores.values()} == {len(test)}

@@ -2,7 +2,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepgmm.datasets import SPLITS, label_events, load_samples, make_samples, save_samples
+from hepgmm.datasets import SPLITS, label_events, load_samples, save_samples, split_hard_events
 from hepgmm.tracks import make_events, save_tracks
 
 OPTIONS = {
@@ -32,14 +32,16 @@ def toy_events(n_events, *, d0, seed):
 def make(**changes):
     hard = {0.0: toy_events(60, d0=-1.0, seed=1), 100.0: toy_events(60, d0=-2.0, seed=2)}
     pool = toy_events(200, d0=np.arange(200) + 1.0, seed=3)
-    return make_samples(
-        hard,
-        pool,
-        options=OPTIONS | changes,
-        test_fraction=0.2,
-        validation_fraction=0.25,
-        seed=5,
-    )
+    return sampled(hard, pool, options=OPTIONS | changes)
+
+
+def sampled(hard, pileup, *, options=OPTIONS):
+    return {name: part.sample() for name, part in split(hard, pileup, options=options).items()}
+
+
+def split(hard, pileup, *, options=OPTIONS):
+    fractions = {"test_fraction": 0.2, "validation_fraction": 0.25}
+    return split_hard_events(hard, pileup, options=options, **fractions, seed=5)
 
 
 def test_the_split_has_its_fractions_and_no_hard_event_twice():
@@ -64,15 +66,31 @@ def test_no_real_pileup_event_is_in_two_samples():
     assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
 
 
+def test_truth_marks_the_tracks_of_the_hard_event():
+    for sample in make().values():
+        np.testing.assert_array_equal(sample.hard, sample.mask & (sample.X[..., 3] < 0))
+
+
+def test_each_epoch_has_the_same_hard_events_with_other_pileup():
+    hard = {0.0: toy_events(30, d0=-1.0, seed=1), 100.0: toy_events(30, d0=-2.0, seed=2)}
+    part = split(hard, toy_events(200, d0=np.arange(200) + 1.0, seed=3))["train"]
+    samples = [part.sample(epoch) for epoch in (0, 1, 1, 2)]
+    np.testing.assert_array_equal(samples[1].X, samples[2].X)
+    for one, other in ((0, 1), (1, 3), (0, 3)):
+        one, other = samples[one], samples[other]
+        assert not np.array_equal(one.X, other.X)
+        np.testing.assert_array_equal(one.mass, other.mass)
+        # pT in GeV tells a hard track, whatever is laid over it.
+        assert set(one.X[one.hard][:, 5]) & set(other.X[other.hard][:, 5])
+
+
 def test_a_generator_serves_all_samples():
     class Generator:
         def sample(self, n_events, *, seed):
             return toy_events(n_events, d0=7.0, seed=np.random.default_rng(seed))
 
     hard = {0.0: toy_events(30, d0=-1.0, seed=1), 100.0: toy_events(30, d0=-2.0, seed=2)}
-    samples = make_samples(
-        hard, Generator(), options=OPTIONS, test_fraction=0.2, validation_fraction=0.25, seed=5
-    )
+    samples = sampled(hard, Generator())
     for sample in samples.values():
         assert set(sample.X[sample.mask][:, 3]) <= {-1.0, -2.0, 7.0}
 
@@ -88,7 +106,7 @@ def test_samples_survive_a_round_trip(tmp_path):
     save_samples(tmp_path / "samples.npz", samples)
     back = load_samples(tmp_path / "samples.npz")
     for name in SPLITS:
-        for field in ("X", "mask", "y", "mass"):
+        for field in ("X", "mask", "y", "mass", "hard"):
             np.testing.assert_array_equal(getattr(samples[name], field), getattr(back[name], field))
 
 
@@ -117,13 +135,6 @@ def test_two_files_become_a_labelled_sample(tmp_path):
 def test_events_without_tracks_are_left_out_of_their_labels_too():
     hard = {0.0: toy_events(30, d0=-1.0, seed=1), 100.0: toy_events(30, d0=-2.0, seed=2)}
     hard[0.0] = ak.concatenate([hard[0.0][:20], hard[0.0][20:][:, :0]])
-    samples = make_samples(
-        hard,
-        toy_events(10, d0=1.0, seed=3),
-        options=OPTIONS | {"mu": 0},
-        test_fraction=0.2,
-        validation_fraction=0.25,
-        seed=5,
-    )
+    samples = sampled(hard, toy_events(10, d0=1.0, seed=3), options=OPTIONS | {"mu": 0})
     assert sum(len(sample) for sample in samples.values()) == 50
     assert sum((sample.y == 0).sum() for sample in samples.values()) == 20

@@ -90,9 +90,11 @@ def test_losses_are_paired():
 
 def test_average_has_the_larger_error():
     spread = average([{"value": v, "error": 0.01, "floor": 0.5} for v in (0.5, 0.7)])
-    assert spread == {"value": pytest.approx(0.6), "error": pytest.approx(0.1), "floor": 0.5}
+    assert spread == {"value": pytest.approx(0.6), "error": pytest.approx(0.1), "floor": 0.5} | {
+        "samples": [0.5, 0.7]
+    }
     alike = average([{"value": 0.5, "error": 0.01, "floor": 0.5}] * 2)
-    assert alike["error"] == pytest.approx(0.01)
+    assert alike["error"] == pytest.approx(0.01 / np.sqrt(2))
 
 
 def test_kinds_of_collisions_differ_and_are_kept(tmp_path):

@@ -16,6 +16,7 @@ __all__ = [
     "ClassAttention",
     "HiddenLayers",
     "TransformerBlock",
+    "VertexBias",
     "attended_keys",
     "initialised",
     "pool",
@@ -154,6 +155,38 @@ class ClassAttention(nn.Module):
         summary = summary + self.dropout(self.attention_output(attention))
         hidden = self.dropout(F.gelu(self.expand(self.feedforward_norm(summary))))
         return summary + self.dropout(self.contract(hidden))
+
+
+class VertexBias(nn.Module):
+    r"""Attention between tracks that come from near each other along the beam.
+
+    The logit of a query and a key gets :math:`-a_h \ln(1 + (\Delta d_z / s_h)^2)` added, with a
+    strength a and a scale s in mm of each head that are learnt. At first the strengths are 1, and
+    the scales go from 0.1 mm, the distance at which tracks share a vertex, to 100 mm, at which they
+    share a crossing.
+
+    Parameters
+    ----------
+    n_heads : int
+
+    Examples
+    --------
+    >>> bias = VertexBias(2)
+    >>> dz = torch.tensor([[0.0, 0.1]])
+    >>> bias(dz)[0, 0, 0]
+    tensor([ 0.0000, -0.6931], grad_fn=<SelectBackward0>)
+    """
+
+    def __init__(self, n_heads):
+        super().__init__()
+        self.log_strength = nn.Parameter(torch.zeros(n_heads))
+        self.log_scale = nn.Parameter(torch.linspace(np.log(0.1), np.log(100.0), n_heads))
+
+    def forward(self, dz):
+        """Logits to be added, shape (n, n_heads, T, T), of tracks with dz in mm, shape (n, T)."""
+        distance = (dz[:, None, :, None] - dz[:, None, None, :]).square()
+        closeness = torch.log1p(distance * torch.exp(-2 * self.log_scale)[:, None, None])
+        return -self.log_strength.exp()[:, None, None] * closeness
 
 
 def attended_keys(mask):

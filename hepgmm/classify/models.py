@@ -16,11 +16,12 @@ from hepgmm.classify.layers import (
     POOLINGS,
     HiddenLayers,
     TransformerBlock,
+    VertexBias,
     attended_keys,
     initialised,
     pool,
 )
-from hepgmm.classify.samples import check_tracks
+from hepgmm.classify.samples import COLUMNS, check_tracks
 
 __all__ = ["MLP", "DeepSets", "Transformer", "predict"]
 
@@ -149,6 +150,11 @@ class Transformer(nn.Module):
     dropout, attention_dropout : float
         The paper states one dropout of 0.1; on the attention weights it triples the training time
         on a CPU, so that it is an argument of its own, 0 unless asked.
+    vertex_bias : bool
+        Whether attention knows how far two tracks are from each other along the beam, as
+        ``hepgmm.classify.layers.VertexBias`` says.
+    track_task : bool
+        Whether there is a second output, for each track: is it of the hard collision?
     seed : int
         Of the initial weights.
 
@@ -175,6 +181,8 @@ class Transformer(nn.Module):
         pooling="sum",
         dropout=0.1,
         attention_dropout=0.0,
+        vertex_bias=False,
+        track_task=False,
         seed=0,
     ):
         super().__init__()
@@ -189,9 +197,11 @@ class Transformer(nn.Module):
             "pooling": checked_pooling("Transformer", pooling),
             "dropout": dropout,
             "attention_dropout": attention_dropout,
+            "vertex_bias": vertex_bias,
+            "track_task": track_task,
             "seed": seed,
         }
-        self.pooling = pooling
+        self.pooling, self.track_task = pooling, track_task
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
             self.blocks = nn.ModuleList(
@@ -203,14 +213,24 @@ class Transformer(nn.Module):
             inputs = pooled_width(width, pooling)
             self.decoder = HiddenLayers(inputs, width, 3, F.gelu, normalise=False)
             self.output = nn.Linear(width, 1)
+            self.vertex_bias = VertexBias(n_heads) if vertex_bias else None
+            self.track_output = nn.Linear(width, 1) if track_task else None
 
-    def forward(self, X, mask):
-        """Logits, shape (n,), of tracks X, shape (n, T, 5), where mask, bool (n, T), is True."""
+    def forward(self, X, mask, *, tracks=False):
+        """Logits, shape (n,), of tracks X, shape (n, T, 5), where mask, bool (n, T), is True.
+
+        With ``tracks``, for a model with ``track_task``, also the logit that each track is of the
+        hard collision, shape (n, T).
+        """
         attended = attended_keys(mask)
-        tracks = self.encoder(self.features(X, mask), mask)
+        if self.vertex_bias is not None:
+            dz = X[..., COLUMNS.index("dz")].masked_fill(~mask, 0.0)
+            attended = self.vertex_bias(dz).masked_fill(~attended, -torch.inf)
+        x = self.encoder(self.features(X, mask), mask)
         for block in self.blocks:
-            tracks = block(tracks, attended)
-        return self.output(self.decoder(pool(tracks, mask, self.pooling))).squeeze(-1)
+            x = block(x, attended)
+        logits = self.output(self.decoder(pool(x, mask, self.pooling))).squeeze(-1)
+        return (logits, self.track_output(x).squeeze(-1)) if tracks else logits
 
 
 def checked_pooling(model, pooling):

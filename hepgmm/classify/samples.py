@@ -58,6 +58,9 @@ class Sample:
         1 for signal, 0 for background.
     mass : array, shape (n,), optional
         Mass of the long-lived particle [GeV]; 0 for background.
+    hard : array, bool, shape (n, max_tracks), optional
+        True where the track is of the hard collision, False for pileup and padding: a truth that
+        only a simulation has.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Sample:
     mask: np.ndarray
     y: np.ndarray
     mass: np.ndarray | None = None
+    hard: np.ndarray | None = None
 
     def __post_init__(self):
         X = np.asarray(self.X, dtype=np.float32)
@@ -93,16 +97,20 @@ class Sample:
             )
         if self.mass is not None and np.shape(self.mass) != (n,):
             raise ValueError(f"Sample: mass has shape {np.shape(self.mass)}, expected ({n},)")
+        if self.hard is not None and np.shape(self.hard) != mask.shape:
+            raise ValueError(f"Sample: hard has shape {np.shape(self.hard)}, not {mask.shape}")
         mass = None if self.mass is None else np.asarray(self.mass)
-        for name, value in (("X", X), ("mask", mask), ("y", y.astype(np.int8)), ("mass", mass)):
+        hard = None if self.hard is None else np.asarray(self.hard, dtype=bool)
+        values = {"X": X, "mask": mask, "y": y.astype(np.int8), "mass": mass, "hard": hard}
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __len__(self):
         return len(self.y)
 
     def __getitem__(self, index):
-        mass = None if self.mass is None else self.mass[index]
-        return Sample(self.X[index], self.mask[index], self.y[index], mass)
+        mass, hard = (None if x is None else x[index] for x in (self.mass, self.hard))
+        return Sample(self.X[index], self.mask[index], self.y[index], mass, hard)
 
     def check_classes(self, name="sample"):
         """An error unless there are events of both classes.

@@ -11,7 +11,7 @@ import numpy as np
 from hepgmm.classify import MLP, BoostedTrees, predict, train
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.samples import Sample
-from hepgmm.datasets import overlay_sample
+from hepgmm.datasets import HardEvents
 from hepgmm.pileup.overlay import split_events
 
 __all__ = ["Transfer", "transfer_loss"]
@@ -51,7 +51,7 @@ class Transfer:
             raise ValueError(f"repeats = {repeats}: an error needs at least 2")
         self.hard, self.options, self.repeats = hard, options, repeats
         self.seeds = np.random.SeedSequence(seed).spawn(repeats + 1)
-        self.test = overlay_sample(*test_hard, test_pool, options=options, seed=self.seeds[-1])
+        self.test = HardEvents(*test_hard, test_pool, options, self.seeds[-1]).sample()
 
     def areas(self, pool: ak.Array) -> dict[str, list[float]]:
         """AUC on the test events with real pileup, of each training with pileup from ``pool``.
@@ -68,9 +68,7 @@ class Transfer:
         """
         areas: dict[str, list[float]] = {"trees": [], "mlp": []}
         for seed in self.seeds[:-1]:
-            # A SeedSequence counts what it has spawned: a fresh one, so that pools are alike.
-            own = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-            sample = overlay_sample(*self.hard, pool, options=self.options, seed=own)
+            sample = HardEvents(*self.hard, pool, self.options, seed).sample()
             number = int(seed.generate_state(1)[0])
             for name, scores in self._scores(sample, number).items():
                 areas[name].append(auc(scores, self.test.y))

@@ -38,6 +38,7 @@ def overlay_select(
     pt_min: float = 0.5,
     abs_eta_max: float = 4.5,
     max_tracks: int = 80,
+    return_hard: bool = False,
 ):
     """The same as ``select(overlay(...))``, many times faster: no crossing is written out.
 
@@ -47,6 +48,8 @@ def overlay_select(
         As for :func:`hepgmm.overlay`; all events at once, in one stream of random numbers.
     pt_min, abs_eta_max, max_tracks
         As for :func:`hepgmm.select`.
+    return_hard
+        Whether to return which tracks are of the hard event, too.
 
     Returns
     -------
@@ -57,6 +60,8 @@ def overlay_select(
         bool ``(n_kept, max_tracks)``.
     index : numpy.ndarray
         int64 ``(n_kept,)``: events without accepted tracks are left out.
+    hard : numpy.ndarray
+        bool ``(n_kept, max_tracks)``: tracks of the hard event; only with ``return_hard``.
 
     Raises
     ------
@@ -80,9 +85,11 @@ def overlay_select(
     columns = [np.concatenate([s[name] for s in sources]) for name in FEATURES]
     firsts = np.concatenate([offsets[0], offsets[0][-1] + offsets[1][1:]])
     X = np.zeros((len(hard), max_tracks, 6), dtype=np.float32)
+    is_hard = np.zeros(X.shape[:2], dtype=np.bool_)
     counts = np.zeros(len(hard), dtype=np.int64)
     _fill(
         X,
+        is_hard,
         counts,
         *columns,
         firsts,
@@ -96,12 +103,14 @@ def overlay_select(
         VERTEX,
     )
     index = np.flatnonzero(counts)
-    return X[index], np.arange(max_tracks) < counts[index, None], index
+    kept = X[index], np.arange(max_tracks) < counts[index, None], index
+    return (*kept, is_hard[index]) if return_hard else kept
 
 
 @njit(nogil=True, cache=True)
 def _fill(
     X,
+    is_hard,
     counts,
     pt,
     eta,
@@ -118,7 +127,7 @@ def _fill(
     abs_eta_max,
     vertex,
 ):
-    """Rows of X, and how many tracks each has.
+    """Rows of X, which of their tracks are of the hard collision, and how many tracks each has.
 
     Collision c has the tracks ``firsts[c]:firsts[c + 1]``; crossing i is made of the collisions
     ``collision[starts[i]:starts[i + 1]]``, the hard one first, each with its rotation and z.
@@ -147,6 +156,7 @@ def _fill(
         counts[i] = len(kept)
         for row in range(len(kept)):
             t, j = track[kept[row]], of[kept[row]]
+            is_hard[i, row] = j == starts[i]
             angle = phi[t] + rotation[j]
             if abs(angle) > math.pi:
                 angle -= math.copysign(2 * math.pi, angle)

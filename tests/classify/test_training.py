@@ -1,5 +1,4 @@
 import copy
-import csv
 import math
 import os
 import signal
@@ -9,13 +8,15 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 import hepgmm
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.models import MLP, Transformer, predict
-from hepgmm.classify.training import learning_rate_factor, mirrored, train
+from hepgmm.classify.epochs import mirrored
+from hepgmm.classify.training import learning_rate_factor, train
 
 
 def small_transformer(seed=1, **options):
@@ -138,7 +139,7 @@ def test_a_killed_training_goes_on_to_the_same_result(run, toy, tmp_path):
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     left = sorted(path.name for path in (tmp_path / "killed").iterdir())
-    assert left == ["best.safetensors", "history.csv", "last.ckpt"]
+    assert left == ["best.safetensors", "history.parquet", "last.ckpt"]
     assert_equal_results(run(directory="killed"), run(directory="whole"))
 
 
@@ -238,10 +239,9 @@ def test_the_given_model_and_torchs_random_numbers_are_left_alone(run):
     assert not torch.equal(result.model.features.mean, model.features.mean)
 
 
-def test_history_is_written_as_csv(run, tmp_path):
+def test_history_is_written_as_parquet(run, tmp_path):
     result = run(epochs=3)
-    with open(tmp_path / "run" / "history.csv", newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    rows = pq.read_table(tmp_path / "run" / "history.parquet").to_pylist()
     assert rows == result.history
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["lr"] for row in rows] == pytest.approx([2e-3, 2e-3, 2e-4])
@@ -344,10 +344,10 @@ def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path):
     folder = tmp_path / "run"
     kept = torch.load(folder / "last.ckpt", weights_only=True)["hepgmm"]["history"]
     assert [row["epoch"] for row in kept] == [1]
-    assert len((folder / "history.csv").read_text().splitlines()) == 2
+    assert pq.read_table(folder / "history.parquet").num_rows == 1
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.safetensors",
-        "history.csv",
+        "history.parquet",
         "last.ckpt",
     ]
 

@@ -36,6 +36,15 @@ def test_a_generator_draws_as_for_the_overlay(toy_minbias, hard):
     )
 
 
+def test_truth_marks_the_tracks_of_the_hard_event(toy_minbias):
+    """Pileup lies at large |eta|, hard tracks at small."""
+    central = ak.with_field(toy_minbias[:30], toy_minbias[:30].eta / 1e3, "eta")
+    outer = ak.with_field(toy_minbias, abs(toy_minbias.eta) / 10 + 3, "eta")
+    X, mask, _, hard = overlay_select(central, outer, mu=2, seed=3, return_hard=True)
+    np.testing.assert_array_equal(hard, mask & (np.abs(X[..., 1]) < 1))
+    assert hard.any() and not hard[mask].all()
+
+
 def test_more_tracks_than_the_first_buffer_holds(toy_minbias):
     crowded = ak.concatenate(
         [toy_minbias, make_events({k: np.full(9000, 1.0) for k in toy_minbias.fields}, [9000])]
