@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run book test test-book benchmark fidelity ladder lint clean
+.PHONY: help install run book test test-book benchmark fidelity ladder studies lint clean
 
 help: ## list the targets
 	@echo "make TARGET [PRESET=$(PRESET)] [PYTHON=$(PYTHON)]"
@@ -37,6 +37,9 @@ fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.j
 
 ladder: $(INSTALLED) ## every classifier, three references of dz: results/ladder.json, hours
 	$(BIN)/hepgmm ladder --trainings 1 -o results/ladder.json
+
+studies: $(INSTALLED) ## classifiers over pileup, lifetime, detector, …: results/studies.json, an hour
+	$(BIN)/hepgmm studies -o results/studies.json
 
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
 	$(BIN)/ruff check .

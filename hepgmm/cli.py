@@ -11,7 +11,7 @@ from hepgmm.commands import analysis, classifiers, events, measuring
 __all__ = ["main"]
 
 _UNITS = "pT in GeV, phi in rad, d0 and dz in mm; masses in GeV, lengths in mm."
-_RESUMABLE = ("generate", "train", "fidelity", "run", "book")
+_RESUMABLE = ("generate", "train", "fidelity", "ladder", "studies", "run", "book")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -125,6 +125,12 @@ _COMMANDS = {
         "Train every classifier several times and measure it, with errors; resumes.",
         "--preset standard --only trees deepsets -o ladder.json",
         measuring.fill_ladder,
+    ),
+    "studies": (
+        measuring.run_studies,
+        "Vary pileup, lifetime, detector, inputs, …, and measure classifiers at each setting.",
+        "--only mu inputs -o studies.json",
+        measuring.fill_studies,
     ),
     "run": (
         analysis.run_analysis,

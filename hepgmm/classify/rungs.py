@@ -31,6 +31,9 @@ class NetworkClassifier:
     **options
         Arguments of the architecture that differ from the rung's.
 
+    A subclass with ``fresh_pileup = True`` asks for pileup that is new in every epoch: the ladder
+    gives its training a ``fresh`` argument.
+
     Attributes
     ----------
     model : torch.nn.Module
@@ -54,6 +57,7 @@ class NetworkClassifier:
     """
 
     architecture: ClassVar[type]
+    fresh_pileup: ClassVar[bool] = False
     options: ClassVar[Mapping] = {}
     training: ClassVar[Mapping] = {}
 

@@ -130,6 +130,41 @@ def run_fidelity(options):
     print(fidelity_table(figures).to_string())
 
 
+def fill_studies(command):
+    """Arguments of ``hepgmm studies``."""
+    add_preset(command, default="standard")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="these studies")
+    command.add_argument("--rungs", nargs="+", metavar="NAME", help="these classifiers")
+    command.add_argument("--trainings", type=count, default=1, help="of each classifier (1)")
+    command.add_argument("--epochs", type=count, help="of each network (default: its own)")
+    add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+
+
+def run_studies(options):
+    """Measure the studies and write their figures."""
+    from hepgmm.report import format_measurement
+    from hepgmm.studies import STUDIES, measure_studies
+
+    chosen = {"names": options.rungs} if options.rungs else {}
+    figures = measure_studies(
+        options.output,
+        preset=options.preset,
+        studies=options.only or tuple(STUDIES),
+        trainings=options.trainings,
+        training={"epochs": options.epochs} if options.epochs else None,
+        progress=lambda step: print(step, file=sys.stderr, flush=True),
+        **chosen,
+    )
+    for name, rows in figures["studies"].items():
+        print(f"{STUDIES[name].title}: AUC")
+        for row in rows:
+            values = [
+                f"{rung['title']} {format_measurement(rung['figures']['auc'])}"
+                for rung in row["rungs"].values()
+            ]
+            print(f"  {row['value']}: {', '.join(values)}")
+
+
 def fill_ladder(command):
     """Arguments of ``hepgmm ladder``."""
     add_preset(command, default="standard")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from hepgmm.analysis import Analysis
-from hepgmm.cache import code_fingerprint, digest
-from hepgmm.classify.registry import CLASSIFIERS, classifier_names, make_classifier
-from hepgmm.io_utils import atomic_write, write_json
+from hepgmm.classify.registry import CLASSIFIERS, classifier_names
+from hepgmm.io_utils import write_json
 from hepgmm.ladder.figures import difference, rung_figures
+from hepgmm.ladder.trainings import trained_scores
 from hepgmm.merit import environment
 
 __all__ = ["REFERENCES", "climb"]
@@ -106,14 +103,15 @@ def climb(
         events = {name: len(part) for name, part in analysis.datasets().items()}
         own = figures["references"].setdefault(reference, {"rungs": {}}) | {"events": events}
         figures["references"][reference] = own
-        options = {"trainings": trainings, "training": training, "progress": progress}
-        bar, _, bar_key = trained_scores(analysis, BAR, **options)
+        run = partial(train_rung, analysis, trainings=trainings, training=training)
+        run = partial(run, progress=lambda step, of=reference: progress(f"{of}: {step}"))
+        bar, _, bar_key = run(BAR)
         test = analysis.datasets()["test"]
         # Figures of other code, events or settings have another key.
         keys = {name: rung["bar"] for name, rung in own["rungs"].items()}
         own["rungs"] = {name: own["rungs"][name] for name, key in keys.items() if key == bar_key}
         for name in names:
-            scores, seconds, key = trained_scores(analysis, name, **options)
+            scores, seconds, key = run(name)
             bootstrap = {"n_bootstrap": n_bootstrap, "seed": analysis.parameters["seed"]}
             own["rungs"][name] = {
                 "title": CLASSIFIERS[name].title,
@@ -141,49 +139,16 @@ def read_figures(path):
     return kept
 
 
-def trained_scores(analysis, name, *, trainings, training, progress):
-    """Test scores of each training, shape (k, n), mean seconds of one, and what decides them."""
-    samples, rows, keys = analysis.datasets(), [], []
-    for number in range(trainings):
-        seed = [analysis.parameters["seed"], number]
-        keys.append(rung_key(analysis, name, training, seed))
-        path = analysis.cache / f"rung-{name}-{keys[-1]}.npz"
-        if not path.exists():
-            progress(f"{analysis.parameters['overlay']['dz_reference']}: {name}, {number + 1}")
-            start = time.perf_counter()
-            rung = fit(name, samples, seed, training, path)
-            seconds = time.perf_counter() - start
-            if hasattr(rung, "history"):  # of epochs before an interruption, too
-                seconds = sum(epoch["seconds"] for epoch in rung.history)
-            scores = rung.predict_proba(samples["test"].X, samples["test"].mask)
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, scores=scores, seconds=seconds)
-        with np.load(path, allow_pickle=False) as kept:
-            rows.append((kept["scores"], float(kept["seconds"])))
-    scores, seconds = zip(*rows, strict=True)
-    return np.stack(scores), float(np.mean(seconds)), digest(keys)
-
-
-def rung_key(analysis, name, training, seed):
-    """Digest of all that decides a training: the events, the settings, the rung and its code."""
-    cls = CLASSIFIERS[name]
-    code = [code_fingerprint("classify"), code_of(cls), code_of(getattr(cls, "architecture", None))]
-    return digest([analysis.key("datasets"), name, training, seed, code])
-
-
-def code_of(cls):
-    """The text of a class, or its name where there is none (typed in, or not there at all)."""
-    try:
-        return inspect.getsource(cls)
-    except (TypeError, OSError):
-        return repr(getattr(cls, "__qualname__", cls))
-
-
-def fit(name, samples, seed, training, path):
-    """A trained rung; a network keeps its checkpoints beside ``path``."""
-    options = {}
-    if hasattr(CLASSIFIERS[name], "architecture"):
-        options = {"directory": path.with_suffix(""), "training": training}
-    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    parts = samples["train"], samples["validation"]
-    return make_classifier(name, **options).fit(*parts, seed=number, progress=True)
+def train_rung(analysis, name, *, trainings, training, progress):
+    """Scores of the test events of an analysis, see :func:`trained_scores`."""
+    wanted = getattr(CLASSIFIERS[name], "fresh_pileup", False)
+    return trained_scores(
+        name,
+        analysis.datasets,
+        key=analysis.key("datasets"),
+        cache=analysis.cache,
+        seeds=[[analysis.parameters["seed"], number] for number in range(trainings)],
+        fresh=analysis.hard_events()["train"].sample if wanted else None,
+        training=training,
+        progress=progress,
+    )

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import hepgmm
+from hepgmm.classify.epochs import mirrored
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.models import MLP, Transformer, predict
-from hepgmm.classify.epochs import mirrored
 from hepgmm.classify.training import learning_rate_factor, train
 
 

@@ -1,0 +1,99 @@
+"""Trainings of one rung, each kept in the cache with its scores."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hepgmm.cache import code_fingerprint, digest
+from hepgmm.classify.registry import CLASSIFIERS, make_classifier
+from hepgmm.io_utils import atomic_write
+
+__all__ = ["trained_scores"]
+
+
+def trained_scores(
+    name: str,
+    samples,
+    *,
+    key: str,
+    cache: Path,
+    seeds: Sequence,
+    fresh=None,
+    training: dict | None = None,
+    progress: Callable = print,
+):
+    """Scores of the test events from each training of a rung; a training that is kept is read.
+
+    Parameters
+    ----------
+    name
+        Of the rung.
+    samples
+        ``train``, ``validation`` and ``test``; a function that makes them, so that they need not be
+        made if all trainings are kept.
+    key
+        Digest of what decides the samples.
+    cache
+        Folder; a network keeps its checkpoints there, too.
+    seeds
+        One for each training.
+    fresh
+        Epoch → training events of it, for networks; see :func:`hepgmm.classify.train`.
+    training
+        Arguments of :func:`hepgmm.classify.train` for a network.
+    progress
+        Called with the name and the number of a training before it.
+
+    Returns
+    -------
+    scores : numpy.ndarray
+        Probability of signal, ``(k, n)``.
+    seconds : float
+        Mean of a training.
+    key : str
+        Digest of everything that decides the scores: events, settings, the rung and its code.
+    """
+    cls, rows, keys = CLASSIFIERS[name], [], []
+    code = [code_fingerprint("classify"), code_of(cls), code_of(getattr(cls, "architecture", None))]
+    for number, seed in enumerate(seeds):
+        keys.append(digest([key, name, training, seed, code, fresh is not None]))
+        path = cache / f"rung-{name}-{keys[-1]}.npz"
+        if not path.exists():
+            progress(f"{name}, {number + 1}")
+            start, parts = time.perf_counter(), samples()
+            rung = fit(name, parts, seed, fresh, training, path)
+            seconds = time.perf_counter() - start
+            if hasattr(rung, "history"):  # of epochs before an interruption, too
+                seconds = sum(epoch["seconds"] for epoch in rung.history)
+            scores = rung.predict_proba(parts["test"].X, parts["test"].mask)
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, scores=scores, seconds=seconds)
+        with np.load(path, allow_pickle=False) as kept:
+            rows.append((kept["scores"], float(kept["seconds"])))
+    scores, seconds = zip(*rows, strict=True)
+    return np.stack(scores), float(np.mean(seconds)), digest(keys)
+
+
+def code_of(cls):
+    """The text of a class, or its name where there is none (typed in, or not there at all)."""
+    try:
+        return inspect.getsource(cls)
+    except (TypeError, OSError):
+        return repr(getattr(cls, "__qualname__", cls))
+
+
+def fit(name, samples, seed, fresh, training, path):
+    """A trained rung; a network keeps its checkpoints beside ``path``."""
+    options = {}
+    if hasattr(CLASSIFIERS[name], "architecture"):
+        options = {"directory": path.with_suffix(""), "training": {**(training or {})}}
+        if fresh:
+            options["training"]["fresh"] = fresh
+    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    parts = samples["train"], samples["validation"]
+    return make_classifier(name, **options).fit(*parts, seed=number, progress=True)

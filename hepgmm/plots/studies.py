@@ -1,0 +1,79 @@
+"""Figures of the studies: a figure of merit of every classifier over what is varied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import pyplot
+
+from hepgmm.plots.style import COLOURS
+
+__all__ = ["study_panel"]
+
+_STYLES = (("trees", "o"), ("mlp", "s"), ("transformer", "D"), ("synthetic", "^"))
+
+
+def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping | None = None):
+    """Draw a study: figures of merit with their errors over the values of its settings.
+
+    Parameters
+    ----------
+    study
+        A :class:`~hepgmm.studies.Study`.
+    rows
+        Its settings as :func:`~hepgmm.studies.measure_studies` gives them.
+    label
+        What the figure says of its origin, such as ``"standard preset"``.
+    figures
+        Figure of merit → what is added to the title of the classifier; those of the study when not
+        given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from hepgmm.studies import STUDIES
+    >>> auc = {"auc": {"value": 0.8, "error": 0.01}}
+    >>> row = {"value": 60, "rungs": {"trees": {"title": "Boosted trees", "figures": auc}}}
+    >>> figure = study_panel(STUDIES["mu"], [row], label="toy")
+    >>> figure.axes[0].get_xlabel()
+    'mean number of pileup events μ'
+    >>> pyplot.close(figure)
+    """
+    figure, axes = pyplot.subplots(figsize=(7.2, 4.0))
+    phrases = study.scale == "phrases"
+    places = np.arange(len(rows)) if phrases else np.array([row["value"] for row in rows])
+    wanted = study.figures if figures is None else figures
+    for name, (colour, marker) in zip(rows[0]["rungs"], _STYLES, strict=False):
+        for number, (key, added) in enumerate(wanted.items()):
+            found = [i for i, row in enumerate(rows) if key in row["rungs"][name]["figures"]]
+            if not found:
+                continue
+            merits = [rows[i]["rungs"][name]["figures"][key] for i in found]
+            value, error = np.array([[m["value"], m["error"]] for m in merits]).T
+            axes.errorbar(
+                places[found] + (0.04 * number if phrases else 0),
+                value,
+                yerr=error,
+                fmt=marker if phrases else f"{marker}-",
+                ms=6,
+                lw=1.2,
+                color=COLOURS[colour],
+                alpha=0.85,
+                fillstyle=("full", "none", "left", "right")[number % 4],
+                label=f"{rows[0]['rungs'][name]['title']} {added}".strip(),
+            )
+    if phrases:
+        axes.set_xticks(places, [str(row["value"]) for row in rows])
+        axes.set_xlim(-0.5, len(rows) - 0.5)
+        axes.xaxis.minorticks_off()
+    else:
+        axes.set_xscale(study.scale)
+    axes.set(xlabel=study.axis, ylabel="AUC", title=f"{study.title} ({label})")
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure

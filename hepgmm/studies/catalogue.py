@@ -1,0 +1,162 @@
+"""The studies: what is varied, and over which values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["STUDIES", "Point", "Study"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of a study.
+
+    Attributes
+    ----------
+    value
+        Where it stands on the axis: a number, or a phrase.
+    groups
+        Keys of the preset to change, by group, in training and in test.
+    test
+        Further ones in the test alone, or None.
+    change
+        Name of a change of the samples, from ``hepgmm.studies.changes.CHANGES``, or None.
+    events
+        How many training and validation events are used, in parts of all of them.
+    fresh
+        Whether networks have fresh pileup in every epoch.
+    """
+
+    value: float | str
+    groups: Mapping[str, Mapping] = field(default_factory=dict)
+    test: Mapping[str, Mapping] | None = None
+    change: str | None = None
+    events: float = 1.0
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """A series of settings.
+
+    Attributes
+    ----------
+    title, axis
+        What figures say.
+    points
+        In the order of the axis.
+    scale
+        "linear" or "log" for numbers, "phrases" for phrases.
+    figures
+        The figures of merit that are shown, each with what its legend adds to the classifier.
+    """
+
+    title: str
+    axis: str
+    points: tuple[Point, ...]
+    scale: str = "linear"
+    figures: Mapping[str, str] = field(default_factory=lambda: {"auc": ""})
+
+
+def _series(group, key, values, **more):
+    return tuple(Point(value, {group: {key: value}}, **more) for value in values)
+
+
+def _pileup(label, training, test=None):
+    other = {"overlay": {"pileup": test}} if test else None
+    return Point(label, {"overlay": {"pileup": training}}, test=other)
+
+
+STUDIES: dict[str, Study] = {
+    "mu": Study(
+        "Pileup", "mean number of pileup events μ", _series("overlay", "mu", (0, 20, 60, 100, 200))
+    ),
+    "ctau": Study(
+        "Lifetime of the neutralino",
+        "proper decay length cτ [mm]",
+        _series("data", "ctau", (10, 100, 1000, 3000, 10_000)),
+        scale="log",
+    ),
+    "pt_hat_min": Study(
+        "Hardness of the background",
+        "least pT of the QCD process [GeV]",
+        _series("data", "pt_hat_min", (20, 50, 100)),
+    ),
+    "training": Study(
+        "Size of the training",
+        "training events, in parts of all of them",
+        tuple(Point(part, events=part) for part in (0.05, 0.1, 0.2, 0.5, 1.0)),
+        scale="log",
+    ),
+    "detector": Study(
+        "Detector",
+        "what the detector sees",
+        (
+            Point("all tracks, exact"),
+            Point("|η| < 2.5, exact", {"overlay": {"abs_eta_max": 2.5}}),
+            Point("|η| < 2.5, resolution", {"overlay": {"abs_eta_max": 2.5}}, change="smeared"),
+        ),
+        scale="phrases",
+    ),
+    "tracks": Study(
+        "Tracks kept",
+        "hardest tracks kept of an event",
+        _series("overlay", "max_tracks", (10, 20, 40, 80, 160)),
+        scale="log",
+    ),
+    "dz": Study(
+        "Reference of dz",
+        "dz relative to",
+        (
+            Point("the centre"),
+            Point("a reconstructed vertex", {"overlay": {"dz_reference": "reconstructed"}}),
+            Point("the true vertex (oracle)", {"overlay": {"dz_reference": "hard"}}),
+        ),
+        scale="phrases",
+    ),
+    "pileup": Study(
+        "Pileup in training, tested with real pileup",
+        "pileup in training",
+        (
+            _pileup("real", "real"),
+            _pileup("SharedGMM", "shared", "real"),
+            _pileup("paper's HGMM", "hgmm", "real"),
+        ),
+        scale="phrases",
+    ),
+    "fresh": Study(
+        "Pileup of an epoch",
+        "pileup in training",
+        (Point("the same in every epoch"), Point("fresh in every epoch", fresh=True)),
+        scale="phrases",
+    ),
+    "inputs": Study(
+        "Inputs taken away",
+        "without",
+        (
+            Point("nothing"),
+            Point("d0", change="without_d0"),
+            Point("dz", change="without_dz"),
+            Point("d0 and dz", change="without_distances"),
+            Point("phi", change="without_phi"),
+        ),
+        scale="phrases",
+    ),
+    "masses": Study(
+        "Masses that training did not see",
+        "masses of training and of test [GeV]",
+        (
+            Point("100, 500: seen"),
+            Point("300, 1000: not seen", test={"data": {"llp_masses": [300.0, 1000.0]}}),
+        ),
+        scale="phrases",
+        figures={
+            "auc_100": "100 GeV",
+            "auc_500": "500 GeV",
+            "auc_300": "300 GeV",
+            "auc_1000": "1000 GeV",
+        },
+    ),
+}
+"""Name → study."""

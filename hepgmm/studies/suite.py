@@ -1,0 +1,188 @@
+"""Measure the studies: one training of each rung at each setting, kept and resumed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hepgmm.analysis import Analysis
+from hepgmm.cache import code_fingerprint, digest
+from hepgmm.classify.registry import CLASSIFIERS, classifier_names
+from hepgmm.classify.samples import Sample
+from hepgmm.io_utils import write_json
+from hepgmm.ladder.figures import rung_figures
+from hepgmm.ladder.trainings import trained_scores
+from hepgmm.merit import environment
+from hepgmm.studies.catalogue import STUDIES, Point
+from hepgmm.studies.changes import CHANGES
+
+__all__ = ["EVENTS", "NAMES", "measure_studies"]
+
+#: Keys of the preset that the studies change: fewer events, of which more are for the test.
+EVENTS = {
+    "data": {"n_qcd": 12_000, "n_llp_per_mass": 6000, "llp_masses": [100.0, 500.0]},
+    "training": {"test_fraction": 0.4},
+    "overlay": {"pileup": "shared"},
+}
+#: Rungs that are trained at every setting: the strongest without and with a network, of those that
+#: train within a minute.
+NAMES = ("trees", "deepsets")
+
+
+def measure_studies(
+    path,
+    *,
+    preset: str = "standard",
+    studies=tuple(STUDIES),
+    names=NAMES,
+    events: Mapping = EVENTS,
+    training: Mapping | None = None,
+    trainings: int = 1,
+    n_bootstrap: int = 200,
+    workers: int | None = None,
+    progress: Callable = print,
+) -> dict:
+    """Train classifiers at each setting of the studies and measure them on test events.
+
+    A training is kept in the cache. All settings share the seed of the preset, so that hard events
+    and pileup are the same where a study doesn't change them.
+
+    Parameters
+    ----------
+    path
+        JSON file of the figures, written after each setting; those of the same preset, events and
+        code that it holds already are kept.
+    preset
+        What the studies start from.
+    studies
+        Names, from ``hepgmm.studies.STUDIES``.
+    names
+        Rungs of the ladder.
+    events
+        Keys of the preset to change in all studies, by group.
+    training
+        Arguments of :func:`hepgmm.classify.train` for all networks.
+    trainings
+        Of each rung at each setting.
+    n_bootstrap
+        Bootstrap samples of the test events.
+    workers
+        Processes that generate events.
+    progress
+        Called with a line before each setting and each training.
+
+    Returns
+    -------
+    dict
+        ``studies`` → name → a list of settings with ``value``, ``events`` and ``rungs`` → name →
+        figures as :func:`hepgmm.ladder.rung_figures` gives them; ``seconds`` of the settings
+        measured; with the parameters, the versions and the machine.
+
+    Raises
+    ------
+    ValueError
+        For an unknown study or rung, or a file of something else.
+    """
+    path = Path(path)
+    for what, given, known in (
+        ("studies", studies, tuple(STUDIES)),
+        ("names", names, classifier_names()),
+    ):
+        unknown = [each for each in given if each not in known]
+        if unknown:
+            raise ValueError(f"{what}: no {', '.join(unknown)}; there are {', '.join(known)}")
+    start = time.perf_counter()
+    base = Analysis(preset, **events)
+    about = {"parameters": base.parameters, "training": training, **environment()}
+    figures = read_figures(path, about)
+    before = figures["seconds"]
+    for study in studies:
+        rows = []
+        for point in STUDIES[study].points:
+            progress(f"{study}: {point.value}")
+            setting = Setting(preset, events, point, workers)
+            rungs = {}
+            for name in names:
+                scores, seconds, key = setting.scores(name, trainings, training, progress)
+                bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
+                rungs[name] = {
+                    "title": CLASSIFIERS[name].title,
+                    "figures": rung_figures(scores, setting.samples()["test"], **bootstrap),
+                    "seconds": seconds,
+                    "key": key,
+                }
+            sizes = {name: len(part) for name, part in setting.samples().items()}
+            rows.append({"value": point.value, "events": sizes, "rungs": rungs})
+        figures["studies"][study] = rows
+        figures["seconds"] = before + time.perf_counter() - start
+        write_json(path, figures)
+    return figures
+
+
+def read_figures(path, about):
+    """Figures that the file holds already, if they are of the same events and machine."""
+    if not path.is_file():
+        return about | {"seconds": 0.0, "studies": {}}
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [key for key in about if kept["studies"] is None or kept.get(key) != about[key]]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: not a file of studies; name another one") from None
+    if other:
+        raise ValueError(f"{path}: of other {', '.join(other)}; name another file, or remove it")
+    return kept
+
+
+class Setting:
+    """Samples of one point of a study, made when they are needed."""
+
+    def __init__(self, preset, events: Mapping, point: Point, workers):
+        self.point, self._samples = point, None
+        self.training = Analysis(preset, **merged(events, point.groups), workers=workers)
+        self.test = self.training
+        if point.test is not None:
+            groups = merged(events, point.groups, point.test)
+            self.test = Analysis(preset, **groups, workers=workers)
+        self.seed = self.training.parameters["seed"]
+
+    def samples(self) -> dict[str, Sample]:
+        """``train``, ``validation`` and ``test`` of this setting."""
+        if self._samples is None:
+            samples = dict(self.training.datasets(), test=self.test.datasets()["test"])
+            for name in ("train", "validation"):
+                # Events are in random order.
+                samples[name] = samples[name][: round(self.point.events * len(samples[name]))]
+            self._samples = {name: self._changed(part) for name, part in samples.items()}
+        return self._samples
+
+    def fresh(self, epoch):
+        """Training events of an epoch with pileup of their own."""
+        return self._changed(self.training.hard_events()["train"].sample(epoch))
+
+    def scores(self, name, trainings, training, progress):
+        """Scores of the test events from each training."""
+        keys = [each.key("datasets") for each in (self.training, self.test)]
+        changes = self.point.change, self.point.events, code_fingerprint("studies/changes")
+        return trained_scores(
+            name,
+            self.samples,
+            key=digest([keys, changes]),
+            cache=self.training.cache,
+            seeds=[[self.seed, number] for number in range(trainings)],
+            fresh=self.fresh if self.point.fresh else None,
+            training=training,
+            progress=progress,
+        )
+
+    def _changed(self, sample):
+        if self.point.change is None:
+            return sample
+        return CHANGES[self.point.change](sample, seed=self.seed)
+
+
+def merged(*groups):
+    """Keys of several settings by group, later ones over earlier ones."""
+    names = {name for each in groups for name in each}
+    return {name: {k: v for g in groups for k, v in g.get(name, {}).items()} for name in names}

@@ -1,0 +1,157 @@
+"""The studies: settings change what they say, trainings are kept, figures have errors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hepgmm.classify.samples import COLUMNS, Sample
+from hepgmm.cli import main
+from hepgmm.plots.studies import study_panel
+from hepgmm.presets import load_preset
+from hepgmm.studies import STUDIES, measure_studies
+from hepgmm.studies.catalogue import Point
+from hepgmm.studies.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
+from hepgmm.studies.suite import EVENTS, Setting, merged
+
+SMALL = {
+    "data": {"n_minbias": 40, "n_qcd": 120, "n_llp_per_mass": 60, "llp_masses": [100.0, 500.0]},
+    "training": {"test_fraction": 0.4},
+    "overlay": {"pileup": "real", "mu": 2},
+}
+
+
+def sample(n=200, seed=1):
+    rng = np.random.default_rng(seed)
+    X = rng.random((n, 5, 6)) + 0.5
+    mask = np.arange(5) < rng.integers(1, 6, n)[:, None]
+    y = rng.integers(0, 2, n)
+    return Sample(X, mask, y, 100.0 * y)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEPGMM_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        ("without_d0", {"d0"}),
+        ("without_dz", {"dz"}),
+        ("without_distances", {"d0", "dz"}),
+        ("without_phi", {"phi"}),
+        ("smeared", set()),
+    ],
+)
+def test_changes_touch_only_what_they_say(name, lost):
+    before = sample()
+    after = CHANGES[name](before, seed=1)
+    touched = {"d0", "dz"} if name == "smeared" else lost
+    for column, parameter in enumerate(COLUMNS):
+        same = np.array_equal(after.X[..., column], before.X[..., column])
+        assert same == (parameter not in touched)
+        assert (not after.X[..., column].any()) == (parameter in lost)
+    for field in ("mask", "y", "mass"):
+        np.testing.assert_array_equal(getattr(after, field), getattr(before, field))
+
+
+def test_resolution_is_that_of_the_bin_of_pt():
+    pt = np.array([0.7, 1.5, 3.0, 5.0, 8.0, 12.0, 40.0])
+    assert len(pt) == len(PT_EDGES) + 1
+    X = np.zeros((20_000, len(pt), 6))
+    X[..., COLUMNS.index("pt")] = pt
+    noisy = smeared(Sample(X, np.ones(X.shape[:2]), np.zeros(len(X))), seed=3)
+    for name, widths in RESOLUTION.items():
+        found = noisy.X[..., COLUMNS.index(name)].std(axis=0)
+        np.testing.assert_allclose(found, widths, rtol=4 / np.sqrt(2 * len(X)))
+    with pytest.raises(ValueError, match="no pT in GeV"):
+        smeared(Sample(X[..., :5], np.ones(X.shape[:2]), np.zeros(len(X))), seed=3)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_setting_is_allowed_and_differs_from_the_others(name):
+    settings = []
+    for point in STUDIES[name].points:
+        for groups in (merged(EVENTS, point.groups), merged(EVENTS, point.test or {})):
+            load_preset("standard", **groups)
+        assert point.change is None or point.change in CHANGES
+        settings.append((point.groups, point.test, point.change, point.events, point.fresh))
+    assert all(settings.count(setting) == 1 for setting in settings)
+    values = [point.value for point in STUDIES[name].points]
+    numbers = all(isinstance(value, int | float) for value in values)
+    assert numbers == (STUDIES[name].scale != "phrases")
+
+
+def test_later_groups_win():
+    assert merged({"a": {"x": 1, "y": 2}}, {"a": {"x": 3}, "b": {"z": 4}}) == {
+        "a": {"x": 3, "y": 2},
+        "b": {"z": 4},
+    }
+
+
+def test_test_events_of_other_masses_are_none_of_training(cache):
+    point = Point("other", test={"data": {"llp_masses": [300.0, 1000.0]}})
+    setting = Setting("quick", SMALL, point, workers=1)
+    parts = setting.samples()
+    assert set(parts["test"].mass) == {0, 300, 1000}
+    assert set(parts["train"].mass) == {0, 100, 500}
+
+    def hard(part):
+        return {tuple(row) for row in part.X[part.hard][:, [3, 5]] if row[0] != 0}
+
+    assert not hard(parts["test"]) & (hard(parts["train"]) | hard(parts["validation"]))
+    own = Setting("quick", SMALL, Point("own"), workers=1).samples()
+    background = own["test"].X[own["test"].y == 0]
+    np.testing.assert_array_equal(parts["test"].X[parts["test"].y == 0], background)
+
+
+def test_a_part_of_the_training_events_leaves_the_test_alone(cache):
+    whole = Setting("quick", SMALL, Point(1.0), workers=1).samples()
+    half = Setting("quick", SMALL, Point(0.5, events=0.5), workers=1).samples()
+    for name in ("train", "validation"):
+        assert len(half[name]) == round(len(whole[name]) / 2)
+    np.testing.assert_array_equal(half["test"].X, whole["test"].X)
+
+
+def test_measured_once_and_read_from_then_on(cache):
+    options = {"preset": "quick", "events": SMALL, "n_bootstrap": 5, "workers": 1}
+    options |= {"names": ("pt_cut", "deepsets"), "training": {"epochs": 1}}
+    options |= {"studies": ("inputs", "fresh")}
+    steps, path = [], cache / "studies.json"
+    figures = measure_studies(path, **options, progress=steps.append)
+    assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
+    rows = figures["studies"]["inputs"]
+    assert [row["value"] for row in rows] == ["nothing", "d0", "dz", "d0 and dz", "phi"]
+    for row in rows:
+        assert row["events"]["test"] == 96
+        for rung in row["rungs"].values():
+            assert 0 <= rung["figures"]["auc"]["value"] <= 1 and rung["figures"]["auc"]["error"] > 0
+    # The cut sees neither of them; the settings share hard events and pileup.
+    cuts = [row["rungs"]["pt_cut"]["figures"] for row in rows]
+    assert all(cut == cuts[0] for cut in cuts)
+    again = []
+    assert measure_studies(path, **options, progress=again.append)["studies"] == figures["studies"]
+    assert [step for step in again if ", 1" in step] == []
+    assert len([step for step in steps if step == "deepsets, 1"]) == 6
+    with pytest.raises(ValueError, match="of other training; name another file"):
+        measure_studies(path, **options | {"training": None}, progress=print)
+    figure = study_panel(STUDIES["inputs"], rows, label="quick preset")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "Best cut on one pT",
+        "DeepSets",
+    ]
+
+
+def test_bad_input_is_named(tmp_path, capsys):
+    with pytest.raises(ValueError, match="studies: no weather; there are mu, ctau"):
+        measure_studies(tmp_path / "a.json", studies=["weather"])
+    with pytest.raises(ValueError, match="names: no oracle"):
+        measure_studies(tmp_path / "a.json", names=["oracle"])
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(ValueError, match=r"a\.json: not a file of studies"):
+            measure_studies(tmp_path / "a.json", studies=["mu"])
+    assert main(["studies", "--only", "weather", "-o", str(tmp_path / "b.json")]) == 2
+    assert "no weather" in capsys.readouterr().err
