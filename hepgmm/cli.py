@@ -93,7 +93,7 @@ _COMMANDS = {
     "train": (
         classifiers.run_train,
         "Train a classifier; resumes from its last checkpoint.",
-        "qcd_mu60.parquet llp_mu60.parquet --model mlp -o mlp.safetensors",
+        "--data qcd_mu60.parquet llp_mu60.parquet --model mlp -p epochs=20 -o mlp.safetensors",
         classifiers.fill_train,
     ),
     "evaluate": (

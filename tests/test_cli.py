@@ -69,7 +69,10 @@ def test_help_has_units_and_an_example(command, capsys):
         ("sample {0}/text.parquet -n 3 -o {0}/x.parquet", "text.parquet"),
         ("overlay {0}/signal.parquet {0}/signal.parquet --mu -1 -o {0}/x.parquet", "mu"),
         ("evaluate {0}/text.parquet {0}/background.parquet {0}/signal.parquet", "text.parquet"),
-        ("train {0}/background.parquet {0}/signal.parquet --model gnn -o {0}/x.safetensors", "gnn"),
+        (
+            "train --data {0}/text.parquet {0}/signal.parquet --model gnn -o {0}/x.safetensors",
+            "gnn",
+        ),
         ("run --preset slow", "slow"),
         ("report {0}/text.parquet --preset nowhere", "nowhere"),
         ("generate qcd -n 3 -o {0}/kept.parquet", "kept.parquet.parts"),
@@ -77,7 +80,7 @@ def test_help_has_units_and_an_example(command, capsys):
         ("validate {0}/few.parquet {0}/signal.parquet", "few.parquet, "),
         ("validate {0}/signal.parquet {0}/few.parquet", "few.parquet: synthetic: 2 events"),
         (
-            "train {0}/few.parquet {0}/signal.parquet -o {0}/x.safetensors",
+            "train --data {0}/few.parquet {0}/signal.parquet -o {0}/x.safetensors",
             "few.parquet: 2 events with accepted tracks are too few",
         ),
         (
@@ -87,7 +90,7 @@ def test_help_has_units_and_an_example(command, capsys):
         ("generate qcd -n 0 -o {0}/x.parquet", "--events: '0' is not a whole number of at least 1"),
         ("generate qcd -n 3 --workers 0 -o {0}/x.parquet", "--workers: '0' is not"),
         ("sample {0}/x.npz -n 2.5 -o {0}/x.parquet", "--events: '2.5' is not"),
-        ("train {0}/x {0}/x --epochs 0 -o {0}/x.safetensors", "--epochs: '0' is not"),
+        ("train -o {0}/x.safetensors", "one of the arguments --data --preset is required"),
         (
             "fit {0}/signal.parquet --generator shared --max-components 3 -o {0}/x.npz",
             "--max-components: a SharedGMM has no such parameter",
@@ -116,8 +119,8 @@ def test_bad_input_is_one_line_and_exit_code_2(files, capsys, arguments, culprit
         ("overlay x x -o .", "must end in .parquet"),
         ("sample x -n 3 -o {0}/x.npz", "must end in .parquet"),
         ("fit x -o {0}/model.pkl", "must end in .npz"),
-        ("train x x -o {0}/mlp", "must end in .safetensors"),
-        ("train x x -o {0}/signal.parquet", "must end in .safetensors"),
+        ("train --data x x -o {0}/mlp", "must end in .safetensors"),
+        ("train --data x x -o {0}/signal.parquet", "must end in .safetensors"),
         ("evaluate x x x -o .", "must end in .json"),
         ("validate x x -o {0}/figures.txt", "must end in .json"),
         ("benchmark mixture -o {0}/signal.parquet/x.json", "signal.parquet is a file"),
@@ -142,7 +145,7 @@ def test_an_output_in_a_folder_that_may_not_be_written_to_is_refused(tmp_path, c
     [
         ("overlay x x -o {0}/x.parquet", "hepgmm.tracks.load_tracks", "interrupted"),
         (
-            "train x x -o {0}/x.safetensors",
+            "train --data x x -o {0}/x.safetensors",
             "hepgmm.datasets.label_events",
             "interrupted; the same command resumes",
         ),
@@ -181,13 +184,37 @@ def test_overlay_train_evaluate_from_files_to_figures(tracks, capsys):
         assert main(f"overlay {hard} {pool} --mu 1 -o {tracks / name}_mu1.parquet".split()) == 0
     files = f"{tracks}/background_mu1.parquet {tracks}/signal_mu1.parquet"
     model = tracks / "mlp.safetensors"
-    options = "--model mlp --epochs 15 --batch-size 16"
-    assert main(f"train {files} {options} -o {model}".split()) == 0
+    options = "--model mlp -p epochs=15 -p batch_size=16 -p width=16"
+    assert main(f"train --data {files} {options} -o {model}".split()) == 0
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["hyperparameters"]["width"] == 16 and card["architecture"] == "MLP"
+    assert card["training"]["settings"]["epochs"] == 15
+    assert card["metrics"]["validation"]["val_auc"] > 0.9
+    assert {"versions", "machine", "inputs"} <= set(card)
     assert main(f"evaluate {model} {files} -o {tracks / 'figures.json'}".split()) == 0
     auc = json.loads((tracks / "figures.json").read_text())["auc"]
     # A displacement of 30 mm against 10 µm is plain to see; a perfect AUC has no error left.
     assert auc["value"] > 0.95 and 0 <= auc["error"] < 0.05
     assert "auc" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--model trees", "--model: 'trees' is not one of mlp, deepsets"),
+        ("-p depth=3", "-p depth=3: give KEY=VALUE with one of epochs, batch_size"),
+        ("-p epochs", "-p epochs: give KEY=VALUE"),
+        ("-p epochs=few", "epochs='few' is not a whole number"),
+        ("-p batch_size=999", "batch_size=999 is more than the"),
+        ("--model track_transformer", "a sample does not know which tracks are hard"),
+    ],
+)
+def test_bad_parameters_of_a_training_are_named(tracks, capsys, options, message):
+    files = f"{tracks / 'background.parquet'} {tracks / 'signal.parquet'}"
+    model = tracks / "bad.safetensors"
+    assert main(f"train --data {files} {options} -o {model}".split()) == 2
+    assert message in capsys.readouterr().err
+    assert not model.exists()
 
 
 def test_fit_sample_from_files_to_files(tracks, capsys):

@@ -30,12 +30,12 @@ class Analysis:
 
     made: list = []  # noqa: RUF012
 
-    def __init__(self, preset, *, seed=None, overlay, **groups):
+    def __init__(self, preset, *, seed=None, workers=None, overlay=None, **groups):
         self.name, self.cache = preset, self.folder
         self.parameters = {"preset": preset, "seed": seed or 3, "overlay": overlay}
 
     def key(self, stage):
-        return f"{stage}-{self.parameters['overlay']['dz_reference']}"
+        return f"{stage}-{self.parameters['overlay']}"
 
     def datasets(self):
         return {"train": sample(400, 1), "validation": sample(100, 2), "test": sample(300, 3)}
@@ -58,20 +58,21 @@ def coin(tmp_path, monkeypatch):
             return np.random.default_rng(self.seed).random(len(X))
 
     Analysis.folder = tmp_path
-    monkeypatch.setattr("hepgmm.ladder.suite.Analysis", Analysis)
+    for module in ("suite", "settings"):
+        monkeypatch.setattr(f"hepgmm.ladder.{module}.Analysis", Analysis)
     yield Coin
     del CLASSIFIERS["coin"]
 
 
 def test_every_rung_has_every_figure_and_trainings_are_kept(coin, tmp_path):
     path, steps = tmp_path / "ladder.json", []
-    options = {"names": NAMES, "references": ("origin", "hard"), "trainings": 2}
+    options = {"names": NAMES, "settings": ("origin", "hard"), "trainings": 2}
     figures = climb(path, **options, n_bootstrap=20, progress=steps.append)
     assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
-    assert figures["references"]["hard"]["events"] == {"train": 400, "validation": 100, "test": 300}
+    assert figures["settings"]["hard"]["events"] == {"train": 400, "validation": 100, "test": 300}
     assert coin.fits == 4
-    for reference in ("origin", "hard"):
-        rungs = figures["references"][reference]["rungs"]
+    for label in ("origin", "hard"):
+        rungs = figures["settings"][label]["rungs"]
         assert set(rungs) == set(NAMES)
         for rung in rungs.values():
             assert {"auc", "accuracy", "auc_100", "auc_500"} <= set(rung["figures"])
@@ -89,16 +90,16 @@ def test_every_rung_has_every_figure_and_trainings_are_kept(coin, tmp_path):
 
 def test_figures_of_other_events_are_not_kept(coin, tmp_path, monkeypatch):
     path = tmp_path / "ladder.json"
-    options = {"references": ["origin"], "trainings": 1, "n_bootstrap": 5}
+    options = {"settings": ["origin"], "trainings": 1, "n_bootstrap": 5}
     climb(path, names=NAMES, **options, progress=lambda step: None)
     monkeypatch.setattr(Analysis, "key", lambda self, stage: "other events")
     figures = climb(path, names=["trees"], **options, progress=lambda step: None)
-    assert set(figures["references"]["origin"]["rungs"]) == {"trees"}
+    assert set(figures["settings"]["origin"]["rungs"]) == {"trees"}
 
 
 def test_runs_of_other_settings_are_not_mixed(coin, tmp_path):
     path = tmp_path / "ladder.json"
-    options = {"names": ["pt_cut"], "references": ["hard"], "trainings": 1, "n_bootstrap": 5}
+    options = {"names": ["pt_cut"], "settings": ["hard"], "trainings": 1, "n_bootstrap": 5}
     climb(path, **options, progress=lambda step: None)
     for other, named in (({"seed": 4}, "parameters"), ({"training": {"epochs": 2}}, "training")):
         with pytest.raises(ValueError, match=f"of other {named}; name another file"):
@@ -106,7 +107,7 @@ def test_runs_of_other_settings_are_not_mixed(coin, tmp_path):
 
 
 def test_another_class_under_the_same_name_is_trained_again(coin, tmp_path):
-    options = {"names": ["coin"], "references": ["hard"], "trainings": 1, "n_bootstrap": 5}
+    options = {"names": ["coin"], "settings": ["hard"], "trainings": 1, "n_bootstrap": 5}
     climb(tmp_path / "a.json", **options, progress=lambda step: None)
     del CLASSIFIERS["coin"]
 
@@ -159,8 +160,8 @@ def test_difference_of_single_trainings_is_the_paired_one():
 def test_bad_input_is_told(coin, tmp_path, capsys):
     with pytest.raises(ValueError, match="names: no gnn; there are pt_cut"):
         climb(tmp_path / "x.json", names=["gnn"])
-    with pytest.raises(ValueError, match="references: no beam; there are origin"):
-        climb(tmp_path / "x.json", references=["beam"])
+    with pytest.raises(ValueError, match="settings: no beam; there are origin"):
+        climb(tmp_path / "x.json", settings=["beam"])
     with pytest.raises(ValueError, match="trainings = 0"):
         climb(tmp_path / "x.json", trainings=0)
     (tmp_path / "x.json").write_text("[1]")

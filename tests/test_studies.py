@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from hepgmm.classify.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
 from hepgmm.classify.samples import COLUMNS, Sample
 from hepgmm.cli import main
+from hepgmm.ladder.settings import Setting, merged
 from hepgmm.plots.studies import study_panel
 from hepgmm.presets import load_preset
 from hepgmm.studies import STUDIES, measure_studies
-from hepgmm.studies.catalogue import Point
-from hepgmm.studies.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
-from hepgmm.studies.suite import EVENTS, Setting, merged
+from hepgmm.studies.suite import EVENTS
 
 SMALL = {
     "data": {"n_minbias": 40, "n_qcd": 120, "n_llp_per_mass": 60, "llp_masses": [100.0, 500.0]},
@@ -92,8 +92,8 @@ def test_later_groups_win():
 
 
 def test_test_events_of_other_masses_are_none_of_training(cache):
-    point = Point("other", test={"data": {"llp_masses": [300.0, 1000.0]}})
-    setting = Setting("quick", SMALL, point, workers=1)
+    test = {"data": {"llp_masses": [300.0, 1000.0]}}
+    setting = Setting("quick", SMALL, test=test, workers=1)
     parts = setting.samples()
     assert set(parts["test"].mass) == {0, 300, 1000}
     assert set(parts["train"].mass) == {0, 100, 500}
@@ -102,14 +102,14 @@ def test_test_events_of_other_masses_are_none_of_training(cache):
         return {tuple(row) for row in part.X[part.hard][:, [3, 5]] if row[0] != 0}
 
     assert not hard(parts["test"]) & (hard(parts["train"]) | hard(parts["validation"]))
-    own = Setting("quick", SMALL, Point("own"), workers=1).samples()
+    own = Setting("quick", SMALL, workers=1).samples()
     background = own["test"].X[own["test"].y == 0]
     np.testing.assert_array_equal(parts["test"].X[parts["test"].y == 0], background)
 
 
 def test_a_part_of_the_training_events_leaves_the_test_alone(cache):
-    whole = Setting("quick", SMALL, Point(1.0), workers=1).samples()
-    half = Setting("quick", SMALL, Point(0.5, events=0.5), workers=1).samples()
+    whole = Setting("quick", SMALL, workers=1).samples()
+    half = Setting("quick", SMALL, part=0.5, workers=1).samples()
     for name in ("train", "validation"):
         assert len(half[name]) == round(len(whole[name]) / 2)
     np.testing.assert_array_equal(half["test"].X, whole["test"].X)

@@ -222,15 +222,20 @@ class Transformer(nn.Module):
         With ``tracks``, for a model with ``track_task``, also the logit that each track is of the
         hard collision, shape (n, T).
         """
-        attended = attended_keys(mask)
-        if self.vertex_bias is not None:
-            dz = X[..., COLUMNS.index("dz")].masked_fill(~mask, 0.0)
-            attended = self.vertex_bias(dz).masked_fill(~attended, -torch.inf)
+        attended = self.attended(X, mask)
         x = self.encoder(self.features(X, mask), mask)
         for block in self.blocks:
             x = block(x, attended)
         logits = self.output(self.decoder(pool(x, mask, self.pooling))).squeeze(-1)
         return (logits, self.track_output(x).squeeze(-1)) if tracks else logits
+
+    def attended(self, X, mask):
+        """Which keys count in attention, or what is added to their logits."""
+        attended = attended_keys(mask)
+        if self.vertex_bias is None:
+            return attended
+        dz = X[..., COLUMNS.index("dz")].masked_fill(~mask, 0.0)
+        return self.vertex_bias(dz).masked_fill(~attended, -torch.inf)
 
 
 def checked_pooling(model, pooling):

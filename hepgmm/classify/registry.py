@@ -17,6 +17,8 @@ _ORDER = (
     "deepsets",
     "transformer",
     "pooled_transformer",
+    "vertex_transformer",
+    "track_transformer",
     "particle_transformer",
 )
 
@@ -93,7 +95,7 @@ def make_classifier(name, **options):
     ----------
     name : str
         ``pt_cut``, ``trees``, ``mlp``, ``deepsets``, ``transformer``, ``pooled_transformer``,
-        ``particle_transformer``, or one of your own.
+        ``vertex_transformer``, ``track_transformer``, ``particle_transformer``, or one of your own.
     **options
         Arguments of its class.
 

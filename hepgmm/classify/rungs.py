@@ -135,7 +135,20 @@ class _PooledTransformer(NetworkClassifier):
         "n_heads": 4,
         "feedforward": 96,
     }
-    training: ClassVar = {"epochs": 15, "mirror": True}
+    training: ClassVar = {"epochs": 12, "mirror": True}
+    fresh_pileup = True
+
+
+@register("vertex_transformer", title="Transformer, vertex bias")
+class _VertexTransformer(_PooledTransformer):
+    options: ClassVar = {**_PooledTransformer.options, "vertex_bias": True}
+    training: ClassVar = {"epochs": 12, "mirror": True}
+
+
+@register("track_transformer", title="Transformer, vertex bias and track task")
+class _TrackTransformer(_PooledTransformer):
+    options: ClassVar = {**_VertexTransformer.options, "track_task": True}
+    training: ClassVar = {"epochs": 12, "mirror": True, "track_weight": 0.5}
 
 
 @register("particle_transformer", title="Particle Transformer")

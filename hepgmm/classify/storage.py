@@ -1,22 +1,23 @@
-"""Trained classifiers as safetensors files: weights, architecture and hyperparameters in one."""
+"""Trained classifiers as safetensors files, and a card beside them that says what they are."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from hepgmm.classify.models import MLP, DeepSets, Transformer
 from hepgmm.classify.particle_transformer import ParticleTransformer
-from hepgmm.io_utils import atomic_write
+from hepgmm.io_utils import atomic_write, write_json
 
-__all__ = ["ARCHITECTURES", "load_model", "save_model"]
+__all__ = ["ARCHITECTURES", "load_model", "save_card", "save_model"]
 
 ARCHITECTURES = {each.__name__: each for each in (MLP, DeepSets, Transformer, ParticleTransformer)}
 """Networks by the name that saved files give them; add your own."""
 
-_FORMAT = "hepgmm classifier 1"
+_KIND, _VERSION = "hepgmm classifier", 1
 
 
 def save_model(path, model):
@@ -35,7 +36,7 @@ def save_model(path, model):
     """
     check_architecture(model)
     metadata = {
-        "format": _FORMAT,
+        "format": f"{_KIND} {_VERSION}",
         "architecture": type(model).__name__,
         "hyperparameters": json.dumps(model.hyperparameters),
     }
@@ -43,6 +44,45 @@ def save_model(path, model):
     with atomic_write(path) as temporary:
         # Not save_file, which leaves a file of its own when killed.
         temporary.write_bytes(save(weights, metadata))
+
+
+def save_card(path, model, **about):
+    """Write a model's card, JSON for people and programs that do not load it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file of the model; the card has the same name and the ending ``.json``.
+    model : torch.nn.Module
+        Of this package.
+    **about
+        What else the card says, such as the training events and figures of merit.
+
+    Returns
+    -------
+    Path
+        Of the card.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = save_card(Path(folder, "mlp.safetensors"), MLP(), metrics={"auc": 0.8})
+    ...     json.loads(path.read_text())["metrics"]
+    {'auc': 0.8}
+    """
+    path = Path(path).with_suffix(".json")
+    hyperparameters = {k: v for k, v in model.hyperparameters.items() if k != "features"}
+    card = {
+        "format": f"{_KIND} {_VERSION}",
+        "architecture": type(model).__name__,
+        "parameters": sum(weights.numel() for weights in model.parameters()),
+        "hyperparameters": hyperparameters,
+        "inputs": list(model.features.formulas),
+    }
+    write_json(path, card | about)
+    return path
 
 
 def check_architecture(model):
@@ -81,8 +121,14 @@ def load_model(path):
         raise FileNotFoundError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a safetensors file, or a truncated one ({error})") from None
-    if metadata.get("format") != _FORMAT:
+    kind, _, version = metadata.get("format", "").rpartition(" ")
+    if kind != _KIND or not version.isdigit():
         raise ValueError(f"{path}: not written by hepgmm.classify.save_model")
+    if int(version) > _VERSION:
+        raise ValueError(
+            f"{path}: written by a newer hepgmm (format {version}, this one reads {_VERSION}); "
+            "update hepgmm"
+        )
     architecture = metadata["architecture"]
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)

@@ -9,6 +9,7 @@ import signal
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import lightning as L
@@ -202,9 +203,13 @@ def _check(training, validation, epochs, batch_size, learning_rate, schedule, st
         ("batch_size", batch_size),
         ("step_epochs", step_epochs),
     ):
-        if value != int(value) or value < 1:
+        if not isinstance(value, Real) or value != int(value) or value < 1:
             raise ValueError(f"train: {name}={value!r} is not a whole number above 0")
-    if not 0 < learning_rate < math.inf:
+    if batch_size > len(training):
+        raise ValueError(
+            f"train: batch_size={batch_size} is more than the {len(training)} training events"
+        )
+    if not isinstance(learning_rate, Real) or not 0 < learning_rate < math.inf:
         raise ValueError(f"train: learning_rate={learning_rate!r} is not finite and above 0")
     if schedule not in ("step", "cosine"):
         raise ValueError(f'train: schedule={schedule!r} is unknown; choose "step" or "cosine"')

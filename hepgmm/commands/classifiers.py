@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+
+import yaml
 
 from hepgmm.arguments import add_output, add_seed, count
 from hepgmm.commands.showing import naming, show
 
+_PARTS = ("train", "validation")
 
-def _labelled_parts(options, *fractions):
+
+def _labelled_parts(background, signal, *fractions, seed):
     """The events of both files in random parts, each with some events of either file."""
     from hepgmm.datasets import label_events
     from hepgmm.pileup.overlay import split_events
 
-    sample = label_events(options.background, options.signal)
-    parts = split_events(len(sample), fractions=fractions, seed=options.seed)
-    for label, path in enumerate((options.background, options.signal)):
+    sample = label_events(background, signal)
+    parts = split_events(len(sample), fractions=fractions, seed=seed)
+    for label, path in enumerate((background, signal)):
         found = sample.y == label
         if not all(found[part].any() for part in parts):
             raise ValueError(f"{path}: {found.sum()} events with accepted tracks are too few")
@@ -24,35 +29,124 @@ def _labelled_parts(options, *fractions):
 
 def fill_train(command):
     """Arguments of ``hepgmm train``."""
-    command.add_argument("background", type=Path, help="parquet file of overlaid QCD events")
-    command.add_argument("signal", type=Path, help="parquet file of overlaid neutralino events")
+    events = command.add_mutually_exclusive_group(required=True)
+    events.add_argument(
+        "--data",
+        nargs=2,
+        type=Path,
+        metavar=("BACKGROUND", "SIGNAL"),
+        help="parquet files of overlaid QCD and neutralino events",
+    )
+    events.add_argument("--preset", help="the events of a preset: quick, standard, paper or a file")
+    command.add_argument(
+        "--setting", default="origin", help="of the ladder, with --preset (default origin)"
+    )
     command.add_argument("--model", default="transformer", help="mlp, deepsets, transformer, …")
-    command.add_argument("--epochs", type=count, help="default: the model's own")
-    command.add_argument("--batch-size", type=count, help="events (default 128)")
-    command.add_argument("--learning-rate", type=float, help="peak (default: the model's own)")
-    command.add_argument("--features", help="raw, scaled, asinh, full or a YAML file of your own")
-    add_seed(command)
-    add_output(command, ".safetensors", "file of the model; a folder beside it keeps checkpoints")
+    command.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the training, such as epochs=5, or of the model, such as features=full; repeat it",
+    )
+    command.add_argument(
+        "-s", "--seed", type=partial(count, low=0), help="default: 1, or the preset's own"
+    )
+    add_output(command, ".safetensors", "file of the model; a card (.json) is written beside it")
 
 
 def run_train(options):
-    """Train a network on overlaid events, or resume, and save it."""
-    from hepgmm.classify import NetworkClassifier, make_classifier, save_model
+    """Train a network, or resume, and save it with a card."""
+    from hepgmm.classify import NetworkClassifier
     from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 
     networks = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]
     if options.model not in networks:
         raise ValueError(f"--model: {options.model!r} is not one of {', '.join(networks)}")
-    settings = ("epochs", "batch_size", "learning_rate")
-    chosen = {name: getattr(options, name) for name in settings if getattr(options, name)}
-    inputs = {"features": options.features} if options.features else {}
+    chosen, inputs = _parameters(options.parameter, CLASSIFIERS[options.model].architecture)
+    if options.preset:
+        _train_on_preset(options, chosen, inputs)
+    else:
+        _train_on_files(options, chosen, inputs)
+
+
+def _train_on_files(options, chosen, inputs):
+    from hepgmm.classify import make_classifier, save_card, save_model
+    from hepgmm.merit import environment
+
+    seed = 1 if options.seed is None else options.seed
+    parts = _labelled_parts(*options.data, 0.85, 0.15, seed=seed)
     classifier = make_classifier(
         options.model, directory=options.output.with_suffix(""), training=chosen, **inputs
-    )
-    classifier.fit(*_labelled_parts(options, 0.85, 0.15), seed=options.seed, progress=True)
+    ).fit(*parts, seed=seed, progress=True)
+    best = min(classifier.history, key=lambda epoch: epoch["val_loss"])
     save_model(options.output, classifier.model)
-    losses = [epoch["val_loss"] for epoch in classifier.history]
-    print(f"best epoch {losses.index(min(losses)) + 1} of {len(losses)}")
+    save_card(
+        options.output,
+        classifier.model,
+        training={
+            "files": [path.name for path in options.data],
+            "events": {name: len(part) for name, part in zip(_PARTS, parts, strict=True)},
+            "settings": classifier.training,
+            "seed": seed,
+        },
+        metrics={"validation": {name: best[name] for name in ("val_loss", "val_auc")}},
+        **environment(),
+    )
+    print(f"best epoch {best['epoch']} of {len(classifier.history)}")
+
+
+def _train_on_preset(options, chosen, inputs):
+    """Train as the ladder does, whose training is taken if there is one."""
+    from hepgmm.classify import load_model, make_classifier, save_card, save_model
+    from hepgmm.ladder import rung_figures
+    from hepgmm.ladder.settings import SETTINGS, Setting
+    from hepgmm.merit import environment
+    from hepgmm.report import format_measurement
+
+    if options.setting not in SETTINGS:
+        known = ", ".join(SETTINGS)
+        raise ValueError(f"--setting: {options.setting!r} is not one of {known}")
+    if inputs:
+        raise ValueError(f"-p {next(iter(inputs))}: with --preset the model is that of the ladder")
+    setting = Setting(options.preset, **SETTINGS[options.setting], seed=options.seed)
+    done = setting.train(options.model, training=chosen or None)
+    model = load_model(done.paths[0].with_suffix("") / "best.safetensors")
+    samples = setting.samples()
+    figures = rung_figures(done.scores, samples["test"], seed=setting.seed)
+    save_model(options.output, model)
+    save_card(
+        options.output,
+        model,
+        training={
+            "setting": options.setting,
+            "preset": setting.training.parameters,
+            "events": {name: len(part) for name, part in samples.items()},
+            "settings": make_classifier(options.model, training=chosen).training,
+        },
+        metrics={"test": figures},
+        **environment(),
+    )
+    print(f"AUC of the test events: {format_measurement(figures['auc'])}")
+
+
+def _parameters(given, architecture):
+    """Arguments of the training, and of the model, from ``KEY=VALUE``."""
+    import inspect
+
+    from hepgmm.classify import train
+
+    fixed = {"model", "training", "validation", "fresh", "seed", "directory", "progress"}
+    known = [name for name in inspect.signature(train).parameters if name not in fixed]
+    own = [name for name in inspect.signature(architecture).parameters if name != "seed"]
+    chosen, inputs = {}, {}
+    for each in given:
+        key, found, value = each.partition("=")
+        if not found or key not in known + own:
+            raise ValueError(f"-p {each}: give KEY=VALUE with one of {', '.join(known + own)}")
+        (chosen if key in known else inputs)[key] = yaml.safe_load(value)
+    return chosen, inputs
 
 
 def fill_evaluate(command):
@@ -69,7 +163,7 @@ def run_evaluate(options):
     from hepgmm.classify import evaluate, load_model, predict
 
     model = load_model(options.model)
-    (sample,) = _labelled_parts(options, 1.0)
+    (sample,) = _labelled_parts(options.background, options.signal, 1.0, seed=options.seed)
     figures = evaluate(predict(model, sample.X, sample.mask), sample.y, seed=options.seed)
     show(figures, options.output)
 

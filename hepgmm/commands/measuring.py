@@ -8,7 +8,7 @@ import sys
 from hepgmm.arguments import add_output, add_preset, add_seed, count
 from hepgmm.io_utils import atomic_write, write_json
 
-REFERENCES = ("origin", "reconstructed", "hard")
+SETTINGS = ("origin", "reconstructed", "hard", "real", "detector")
 
 
 def fill_benchmark(command):
@@ -170,7 +170,11 @@ def fill_ladder(command):
     add_preset(command, default="standard")
     command.add_argument("--only", nargs="+", metavar="NAME", help="these classifiers")
     command.add_argument(
-        "--dz", nargs="+", choices=REFERENCES, default=REFERENCES, help="references of dz"
+        "--settings",
+        nargs="+",
+        choices=SETTINGS,
+        default=SETTINGS,
+        help="references of dz; training with synthetic and test with real pileup",
     )
     command.add_argument("--trainings", type=count, default=5, help="of each classifier (5)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
@@ -185,11 +189,11 @@ def run_ladder(options):
         options.output,
         preset=options.preset,
         names=options.only,
-        references=options.dz,
+        settings=options.settings,
         trainings=options.trainings,
         training={"epochs": options.epochs} if options.epochs else None,
         progress=lambda step: print(step, file=sys.stderr, flush=True),
     )
-    for reference in options.dz:
-        print(f"dz from {reference}")
-        print(ladder_table(figures, reference).to_string())
+    for setting in options.settings:
+        print(f"setting: {setting}")
+        print(ladder_table(figures, setting).to_string())

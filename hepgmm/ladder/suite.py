@@ -1,4 +1,4 @@
-"""Climb the ladder: train every rung, several times and with every reference of dz."""
+"""Climb the ladder: train every rung, several times and in every setting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from hepgmm.analysis import Analysis
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 from hepgmm.io_utils import write_json
 from hepgmm.ladder.figures import difference, rung_figures
-from hepgmm.ladder.trainings import trained_scores
+from hepgmm.ladder.settings import SETTINGS, Setting, merged
 from hepgmm.merit import environment
 
-__all__ = ["REFERENCES", "climb"]
+__all__ = ["climb"]
 
-#: What dz may be measured from, the oracle last.
-REFERENCES = ("origin", "reconstructed", "hard")
 #: The rung that all others are compared with.
 BAR = "trees"
 
@@ -27,7 +25,7 @@ def climb(
     *,
     preset: str = "standard",
     names=None,
-    references=REFERENCES,
+    settings=tuple(SETTINGS),
     trainings: int = 5,
     n_bootstrap: int = 200,
     seed: int | None = None,
@@ -48,8 +46,10 @@ def climb(
         Where hard events, pileup and the split into training, validation and test come from.
     names
         Rungs, from ``hepgmm.classify.classifier_names()``; all of them when not given.
-    references
-        What dz is measured from: ``"origin"``, ``"reconstructed"``, ``"hard"``.
+    settings
+        Names from ``hepgmm.ladder.SETTINGS``: what dz is measured from (``"origin"``,
+        ``"reconstructed"``, ``"hard"``), and what is tested with real pileup (``"real"``,
+        ``"detector"``).
     trainings
         Trainings of each rung, with other initial weights and another order of events.
     n_bootstrap
@@ -66,7 +66,7 @@ def climb(
     Returns
     -------
     dict
-        ``references``: what dz is measured from → ``events`` of each sample, and ``rungs`` →
+        ``settings``: name → ``events`` of each sample, and ``rungs`` →
         name → ``title``, ``figures`` (:func:`~hepgmm.ladder.rung_figures`), ``above_trees``
         (difference in AUC to the boosted trees), number of ``trainings``, ``seconds`` of one, and
         digests of what decided it; with the preset, its parameters, the versions and the machine.
@@ -74,54 +74,51 @@ def climb(
     Raises
     ------
     ValueError
-        For an unknown rung or reference, fewer than one training, or a file of something else, of
+        For an unknown rung or setting, fewer than one training, or a file of something else, of
         another preset or of another machine.
     """
     path, names = Path(path), tuple(names or classifier_names())
     for name, given, known in (
         ("names", names, classifier_names()),
-        ("references", references, REFERENCES),
+        ("settings", settings, SETTINGS),
     ):
         unknown = [each for each in given if each not in known]
         if unknown:
             raise ValueError(f"{name}: no {', '.join(unknown)}; there are {', '.join(known)}")
     if trainings < 1:
         raise ValueError(f"trainings = {trainings}: give at least 1")
+    base = Analysis(preset, seed=seed, **groups)
+    about = {"parameters": base.parameters, "training": training, **environment()}
     figures = read_figures(path)
-    for reference in references:
-        overlay = {**groups.get("overlay", {}), "dz_reference": reference}
-        analysis = Analysis(preset, seed=seed, **{**groups, "overlay": overlay})
-        parameters = {**analysis.parameters, "overlay": {**analysis.parameters["overlay"]}}
-        del parameters["overlay"]["dz_reference"]
-        about = {"parameters": parameters, "training": training, **environment()}
-        other = [key for key in about if figures.get(key, about[key]) != about[key]]
-        if other:
-            raise ValueError(
-                f"{path}: of other {', '.join(other)}; name another file, or remove it"
-            )
-        figures |= about | {"preset": analysis.parameters["preset"]}
-        events = {name: len(part) for name, part in analysis.datasets().items()}
-        own = figures["references"].setdefault(reference, {"rungs": {}}) | {"events": events}
-        figures["references"][reference] = own
-        run = partial(train_rung, analysis, trainings=trainings, training=training)
-        run = partial(run, progress=lambda step, of=reference: progress(f"{of}: {step}"))
-        bar, _, bar_key = run(BAR)
-        test = analysis.datasets()["test"]
+    other = [key for key in about if figures.get(key, about[key]) != about[key]]
+    if other:
+        raise ValueError(f"{path}: of other {', '.join(other)}; name another file, or remove it")
+    figures |= about | {"preset": base.parameters["preset"]}
+    bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
+    for label in settings:
+        own = SETTINGS[label]
+        setting = Setting(preset, **own | {"groups": merged(groups, own["groups"])}, seed=seed)
+        run = partial(setting.train, trainings=trainings, training=training)
+        run = partial(run, progress=lambda step, of=label: progress(f"{of}: {step}"))
+        bar, test = run(BAR), setting.samples()["test"]
+        kept = figures["settings"].get(label, {"rungs": {}})["rungs"].items()
         # Figures of other code, events or settings have another key.
-        keys = {name: rung["bar"] for name, rung in own["rungs"].items()}
-        own["rungs"] = {name: own["rungs"][name] for name, key in keys.items() if key == bar_key}
+        rungs = {name: rung for name, rung in kept if rung["bar"] == bar.key}
+        events = {name: len(part) for name, part in setting.samples().items()}
+        figures["settings"][label] = {"events": events, "rungs": rungs}
         for name in names:
-            scores, seconds, key = run(name)
-            bootstrap = {"n_bootstrap": n_bootstrap, "seed": analysis.parameters["seed"]}
-            own["rungs"][name] = {
+            done = run(name)
+            rungs[name] = {
                 "title": CLASSIFIERS[name].title,
-                "figures": rung_figures(scores, test, **bootstrap),
-                "above_trees": difference(scores, bar, test, **bootstrap),
-                "seconds": seconds,
+                "figures": rung_figures(done.scores, test, **bootstrap),
+                "above_trees": difference(done.scores, bar.scores, test, **bootstrap),
+                "seconds": done.seconds,
                 "trainings": trainings,
-                "key": key,
-                "bar": bar_key,
+                "key": done.key,
+                "bar": bar.key,
             }
+            ordered = {known: rungs[known] for known in classifier_names() if known in rungs}
+            figures["settings"][label]["rungs"] = ordered
             write_json(path, figures)
     return figures
 
@@ -129,26 +126,11 @@ def climb(
 def read_figures(path):
     """Figures that the file holds already."""
     if not path.is_file():
-        return {"references": {}}
+        return {"settings": {}}
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         kept = None
-    if not isinstance(kept, dict) or "references" not in kept:
+    if not isinstance(kept, dict) or "settings" not in kept:
         raise ValueError(f"{path}: not a file of figures of the ladder; name another one")
     return kept
-
-
-def train_rung(analysis, name, *, trainings, training, progress):
-    """Scores of the test events of an analysis, see :func:`trained_scores`."""
-    wanted = getattr(CLASSIFIERS[name], "fresh_pileup", False)
-    return trained_scores(
-        name,
-        analysis.datasets,
-        key=analysis.key("datasets"),
-        cache=analysis.cache,
-        seeds=[[analysis.parameters["seed"], number] for number in range(trainings)],
-        fresh=analysis.hard_events()["train"].sample if wanted else None,
-        training=training,
-        progress=progress,
-    )

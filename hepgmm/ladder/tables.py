@@ -18,15 +18,15 @@ COLUMNS = {
 }
 
 
-def ladder_table(figures: Mapping, reference: str, columns: Mapping = COLUMNS):
+def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
     """Rungs down, figures across, each with its error.
 
     Parameters
     ----------
     figures
         What :func:`~hepgmm.ladder.climb` returns.
-    reference
-        What dz is measured from.
+    setting
+        Of ``hepgmm.ladder.SETTINGS``.
     columns
         Name of a figure → heading.
 
@@ -39,14 +39,14 @@ def ladder_table(figures: Mapping, reference: str, columns: Mapping = COLUMNS):
     --------
     >>> auc = {"value": 0.85, "error": 0.004}
     >>> rung = {"title": "MLP", "figures": {"auc": auc}, "above_trees": auc, "seconds": 90}
-    >>> figures = {"references": {"origin": {"rungs": {"mlp": rung}}}}
+    >>> figures = {"settings": {"origin": {"rungs": {"mlp": rung}}}}
     >>> ladder_table(figures, "origin").loc["MLP", "AUC"]
     '0.8500 ± 0.0040'
     """
     import pandas as pd
 
     rows = {}
-    for name, rung in figures["references"][reference]["rungs"].items():
+    for name, rung in figures["settings"][setting]["rungs"].items():
         row = {
             heading: format_measurement(rung["figures"].get(column, "–"))
             for column, heading in columns.items()

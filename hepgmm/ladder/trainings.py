@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,29 @@ from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import CLASSIFIERS, make_classifier
 from hepgmm.io_utils import atomic_write
 
-__all__ = ["trained_scores"]
+__all__ = ["Trainings", "trained_scores"]
+
+
+class Trainings(NamedTuple):
+    """What came of the trainings of a rung.
+
+    Attributes
+    ----------
+    scores
+        Probability of signal of each test event, ``(k, n)``.
+    seconds
+        Mean of a training.
+    key
+        Digest of everything that decides the scores: events, settings, the rung and its code.
+    paths
+        Files of the scores; a network has a folder of the same name without ending, with its
+        weights of the best epoch, ``best.safetensors``.
+    """
+
+    scores: np.ndarray
+    seconds: float
+    key: str
+    paths: list[Path]
 
 
 def trained_scores(
@@ -26,7 +49,7 @@ def trained_scores(
     fresh=None,
     training: dict | None = None,
     progress: Callable = print,
-):
+) -> Trainings:
     """Scores of the test events from each training of a rung; a training that is kept is read.
 
     Parameters
@@ -51,18 +74,14 @@ def trained_scores(
 
     Returns
     -------
-    scores : numpy.ndarray
-        Probability of signal, ``(k, n)``.
-    seconds : float
-        Mean of a training.
-    key : str
-        Digest of everything that decides the scores: events, settings, the rung and its code.
+    Trainings
     """
-    cls, rows, keys = CLASSIFIERS[name], [], []
+    cls, rows, keys, paths = CLASSIFIERS[name], [], [], []
     code = [code_fingerprint("classify"), code_of(cls), code_of(getattr(cls, "architecture", None))]
     for number, seed in enumerate(seeds):
         keys.append(digest([key, name, training, seed, code, fresh is not None]))
         path = cache / f"rung-{name}-{keys[-1]}.npz"
+        paths.append(path)
         if not path.exists():
             progress(f"{name}, {number + 1}")
             start, parts = time.perf_counter(), samples()
@@ -76,7 +95,7 @@ def trained_scores(
         with np.load(path, allow_pickle=False) as kept:
             rows.append((kept["scores"], float(kept["seconds"])))
     scores, seconds = zip(*rows, strict=True)
-    return np.stack(scores), float(np.mean(seconds)), digest(keys)
+    return Trainings(np.stack(scores), float(np.mean(seconds)), digest(keys), paths)
 
 
 def code_of(cls):

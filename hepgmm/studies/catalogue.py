@@ -21,7 +21,7 @@ class Point:
     test
         Further ones in the test alone, or None.
     change
-        Name of a change of the samples, from ``hepgmm.studies.changes.CHANGES``, or None.
+        Name of a change of the samples, from ``hepgmm.classify.changes.CHANGES``, or None.
     events
         How many training and validation events are used, in parts of all of them.
     fresh

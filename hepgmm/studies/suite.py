@@ -8,15 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hepgmm.analysis import Analysis
-from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
-from hepgmm.classify.samples import Sample
 from hepgmm.io_utils import write_json
 from hepgmm.ladder.figures import rung_figures
-from hepgmm.ladder.trainings import trained_scores
+from hepgmm.ladder.settings import Setting, merged
 from hepgmm.merit import environment
-from hepgmm.studies.catalogue import STUDIES, Point
-from hepgmm.studies.changes import CHANGES
+from hepgmm.studies.catalogue import STUDIES
 
 __all__ = ["EVENTS", "NAMES", "measure_studies"]
 
@@ -102,16 +99,26 @@ def measure_studies(
         rows = []
         for point in STUDIES[study].points:
             progress(f"{study}: {point.value}")
-            setting = Setting(preset, events, point, workers)
+            setting = Setting(
+                preset,
+                merged(events, point.groups),
+                test=point.test,
+                change=point.change,
+                part=point.events,
+                fresh=point.fresh,
+                workers=workers,
+            )
             rungs = {}
             for name in names:
-                scores, seconds, key = setting.scores(name, trainings, training, progress)
+                done = setting.train(
+                    name, trainings=trainings, training=training, progress=progress
+                )
                 bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
                 rungs[name] = {
                     "title": CLASSIFIERS[name].title,
-                    "figures": rung_figures(scores, setting.samples()["test"], **bootstrap),
-                    "seconds": seconds,
-                    "key": key,
+                    "figures": rung_figures(done.scores, setting.samples()["test"], **bootstrap),
+                    "seconds": done.seconds,
+                    "key": done.key,
                 }
             sizes = {name: len(part) for name, part in setting.samples().items()}
             rows.append({"value": point.value, "events": sizes, "rungs": rungs})
@@ -133,56 +140,3 @@ def read_figures(path, about):
     if other:
         raise ValueError(f"{path}: of other {', '.join(other)}; name another file, or remove it")
     return kept
-
-
-class Setting:
-    """Samples of one point of a study, made when they are needed."""
-
-    def __init__(self, preset, events: Mapping, point: Point, workers):
-        self.point, self._samples = point, None
-        self.training = Analysis(preset, **merged(events, point.groups), workers=workers)
-        self.test = self.training
-        if point.test is not None:
-            groups = merged(events, point.groups, point.test)
-            self.test = Analysis(preset, **groups, workers=workers)
-        self.seed = self.training.parameters["seed"]
-
-    def samples(self) -> dict[str, Sample]:
-        """``train``, ``validation`` and ``test`` of this setting."""
-        if self._samples is None:
-            samples = dict(self.training.datasets(), test=self.test.datasets()["test"])
-            for name in ("train", "validation"):
-                # Events are in random order.
-                samples[name] = samples[name][: round(self.point.events * len(samples[name]))]
-            self._samples = {name: self._changed(part) for name, part in samples.items()}
-        return self._samples
-
-    def fresh(self, epoch):
-        """Training events of an epoch with pileup of their own."""
-        return self._changed(self.training.hard_events()["train"].sample(epoch))
-
-    def scores(self, name, trainings, training, progress):
-        """Scores of the test events from each training."""
-        keys = [each.key("datasets") for each in (self.training, self.test)]
-        changes = self.point.change, self.point.events, code_fingerprint("studies/changes")
-        return trained_scores(
-            name,
-            self.samples,
-            key=digest([keys, changes]),
-            cache=self.training.cache,
-            seeds=[[self.seed, number] for number in range(trainings)],
-            fresh=self.fresh if self.point.fresh else None,
-            training=training,
-            progress=progress,
-        )
-
-    def _changed(self, sample):
-        if self.point.change is None:
-            return sample
-        return CHANGES[self.point.change](sample, seed=self.seed)
-
-
-def merged(*groups):
-    """Keys of several settings by group, later ones over earlier ones."""
-    names = {name for each in groups for name in each}
-    return {name: {k: v for g in groups for k, v in g.get(name, {}).items()} for name in names}

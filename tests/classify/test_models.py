@@ -4,7 +4,7 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from hepgmm.classify.layers import ClassAttention, TransformerBlock, pool
+from hepgmm.classify.layers import ClassAttention, TransformerBlock, VertexBias, pool
 from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
 from hepgmm.classify.particle_transformer import ParticleTransformer
 
@@ -13,6 +13,9 @@ MODELS = {
     "DeepSets": DeepSets(seed=1),
     "Transformer": Transformer(seed=1, n_blocks=2),
     "mean and maximum": Transformer(seed=1, n_blocks=1, pooling="mean_max", features="full"),
+    "vertex bias": Transformer(
+        seed=1, n_blocks=2, pooling="mean_max", features="full", vertex_bias=True, track_task=True
+    ),
     "ParticleTransformer": ParticleTransformer(seed=1),
 }
 
@@ -65,7 +68,8 @@ def test_an_event_without_tracks_is_finite_in_value_and_gradient(model, tracks):
     logits = model(X, mask)
     logits.sum().backward()
     assert torch.isfinite(logits).all()
-    assert all(torch.isfinite(w.grad).all() for w in model.parameters())
+    weights = {name: w for name, w in model.named_parameters() if "track_output" not in name}
+    assert all(torch.isfinite(w.grad).all() for w in weights.values())
     model.zero_grad()
 
 
@@ -160,6 +164,51 @@ def test_block_is_torchs_own_layer(attention_dropout):
     expected = torch_layer(x, src_key_padding_mask=~mask)
     ours = block(x, mask[:, None, None, :])
     torch.testing.assert_close(ours[mask], expected[mask], rtol=1e-5, atol=1e-5)
+
+
+def test_weights_of_a_block_are_those_it_attends_with():
+    """What is added to the tracks is the weighted mean of the values."""
+    torch.manual_seed(4)
+    block, x = TransformerBlock(8, 2, 16, 0.0, 0.0).eval(), torch.randn(3, 5, 8)
+    mask = torch.rand(3, 1, 1, 5) < 0.7
+    mask[..., 0] = True
+    for attended in (mask, torch.randn(3, 2, 5, 5).masked_fill(~mask, -torch.inf)):
+        weights = block.weights(x, attended)
+        torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 5))
+        assert not weights[~mask.expand_as(weights)].any()
+        values = block.queries_keys_values(block.attention_norm(x))[..., 16:]
+        heads = weights @ values.view(3, 5, 2, 4).transpose(1, 2)
+        after = x + block.attention_output(heads.transpose(1, 2).reshape(3, 5, 8))
+        after = after + block.contract(
+            nn.functional.gelu(block.expand(block.feedforward_norm(after)))
+        )
+        torch.testing.assert_close(block(x, attended), after)
+
+
+def test_vertex_bias_is_its_formula():
+    bias, dz = VertexBias(3), torch.tensor([[0.0, 0.1, 30.0], [1.0, 1.0, -2.0]])
+    bias.log_strength.data = torch.tensor([0.0, 1.0, -1.0])
+    found = bias(dz).detach().numpy()
+    for n in range(2):
+        for h, (strength, scale) in enumerate(
+            zip((1, np.e, 1 / np.e), (0.1, 10**0.5, 100), strict=True)
+        ):
+            for i in range(3):
+                for j in range(3):
+                    distance = float(dz[n, i] - dz[n, j])
+                    expected = -strength * np.log(1 + (distance / scale) ** 2)
+                    assert found[n, h, i, j] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_tracks_have_an_output_of_their_own_if_asked_for(tracks):
+    X, mask = tracks
+    model = MODELS["vertex bias"].eval()
+    logits, of_tracks = model(X, mask, tracks=True)
+    torch.testing.assert_close(logits, model(X, mask))
+    assert of_tracks.shape == mask.shape
+    order = torch.randperm(X.shape[1], generator=torch.Generator().manual_seed(3))
+    turned = model(X[:, order], mask[:, order], tracks=True)[1]
+    torch.testing.assert_close(turned[mask[:, order]], of_tracks[:, order][mask[:, order]])
 
 
 def test_class_attention_is_softmax_written_slowly():

@@ -46,7 +46,7 @@ def test_shuffled_labels_give_half_against_shuffled_labels(name, toy):
         for n in (300, 100, 1000):
             sample = toy(n, seed=10 * seed + n)
             labels = np.random.default_rng(seed + n).permutation(sample.y)
-            parts.append(Sample(sample.X, sample.mask, labels))
+            parts.append(Sample(sample.X, sample.mask, labels, None, sample.hard))
         training, validation, test = parts
         scores = rung(name).fit(training, validation, seed=seed).predict_proba(test.X, test.mask)
         areas.append(auc(scores, test.y))
@@ -68,7 +68,7 @@ def test_the_cut_takes_the_pt_that_tells_and_its_direction(toy):
 
 def test_the_same_seed_gives_the_same_network_and_a_folder_resumes_it(toy, tmp_path):
     training, validation = toy(100, seed=4), toy(50, seed=5)
-    options = {"width": 8, "training": {"epochs": 2}}
+    options = {"width": 8, "training": {"epochs": 2, "batch_size": 32}}
     first = make_classifier("deepsets", directory=tmp_path, **options)
     scores = first.fit(training, validation, seed=6).predict_proba(training.X, training.mask)
     again = make_classifier("deepsets", directory=tmp_path, **options)

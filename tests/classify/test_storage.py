@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
 from hepgmm.classify.particle_transformer import ParticleTransformer
-from hepgmm.classify.storage import load_model, save_model
+from hepgmm.classify.storage import load_model, save_card, save_model
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from hepgmm.classify.storage import load_model, save_model
         DeepSets(width=8, pooling="mean", seed=4),
         ParticleTransformer(width=8, n_blocks=1, pair_width=4, seed=5),
         Transformer(n_blocks=1, width=16, n_heads=4, feedforward=24, dropout=0.2, seed=3),
+        Transformer(n_blocks=1, width=8, n_heads=2, vertex_bias=True, track_task=True, seed=3),
     ],
 )
 def test_a_saved_model_predicts_the_same(model, toy, tmp_path):
@@ -53,6 +54,21 @@ def test_a_saved_model_is_as_readable_as_any_file(tmp_path):
 def write(path, *, weights=None, **metadata):
     described = {"format": "hepgmm classifier 1", "hyperparameters": "{}", **metadata}
     save_file(weights or {"w": torch.zeros(2)}, path, described)
+
+
+def test_a_file_of_a_newer_version_says_so(tmp_path):
+    write(tmp_path / "new.safetensors", format="hepgmm classifier 2", architecture="MLP")
+    with pytest.raises(ValueError, match=r"new\.safetensors: written by a newer hepgmm \(format 2"):
+        load_model(tmp_path / "new.safetensors")
+
+
+def test_a_card_says_what_a_model_is(tmp_path):
+    model = MLP(width=8, n_layers=2)
+    card = json.loads(save_card(tmp_path / "m.safetensors", model, metrics={"auc": 1}).read_text())
+    assert card["parameters"] == sum(weights.numel() for weights in model.parameters())
+    assert card["hyperparameters"] == {"width": 8, "n_layers": 2, "seed": 0}
+    assert len(card["inputs"]) == 5 and card["metrics"] == {"auc": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
 
 
 def test_files_that_are_not_ours_are_named(tmp_path):

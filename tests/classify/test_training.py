@@ -88,6 +88,61 @@ def test_mirrors_change_a_training(run):
     assert_equal_results(other, run(epochs=2, mirror=True, directory="again"))
 
 
+def test_every_epoch_but_the_first_asks_for_its_events(run, toy):
+    asked, training = [], toy(70, seed=1)
+
+    def fresh(epoch):
+        asked.append(epoch)
+        return training
+
+    # Events of the same kind in every epoch: the training is the one without.
+    assert_equal_results(run(fresh=fresh), run(directory="plain"))
+    assert sorted(set(asked)) == [1, 2, 3, 4]
+
+
+def test_fresh_events_go_on_where_they_were_and_are_not_mixed(run, toy):
+    def fresh(epoch, more=0):
+        return toy(70 + epoch % 2, seed=100 + epoch + more)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(when_trained(small_transformer(), 13, stop)[0], directory="stopped", fresh=fresh)
+    resumed, whole = run(directory="stopped", fresh=fresh), run(directory="whole", fresh=fresh)
+    assert_equal_results(resumed, whole)
+    assert losses(whole) != losses(run(directory="plain"))
+    with pytest.raises(ValueError, match="other fresh events"):
+        run(directory="whole", fresh=lambda epoch: fresh(epoch, more=1))
+
+
+def test_a_track_task_learns_what_is_hard(run, toy):
+    model = small_transformer(track_task=True, features="full")
+    test = toy(200, seed=5)
+    X, mask = torch.from_numpy(test.X), torch.from_numpy(test.mask)
+    options = {"training": toy(600, seed=6), "epochs": 12, "learning_rate": 5e-3}
+    options |= {"step_epochs": 12}
+    result = run(model, **options, track_weight=1.0)
+    without = run(model, **options, directory="without")
+    areas = []
+    for trained in (result.model, without.model):
+        with torch.inference_mode():
+            logits = trained(X, mask, tracks=True)[1][mask].double().numpy()
+        areas.append(auc(logits, test.hard[test.mask]))
+    assert areas[0] > 0.95 > areas[1] + 0.1
+
+
+def test_a_track_task_needs_an_output_and_a_truth(run, toy):
+    with pytest.raises(ValueError, match="the Transformer says nothing of tracks"):
+        run(track_weight=0.5)
+    training = toy(70, seed=1)
+    blind = type(training)(training.X, training.mask, training.y)
+    with pytest.raises(ValueError, match="does not know which tracks are hard"):
+        run(small_transformer(track_task=True), training=blind, track_weight=0.5)
+    with pytest.raises(ValueError, match="track_weight=-1 is not finite"):
+        run(small_transformer(track_task=True), track_weight=-1)
+
+
 def test_same_seed_same_result_other_seed_other_result(run):
     first, again, other = run(directory="a"), run(directory="b"), run(directory="c", seed=4)
     assert_equal_results(first, again)
@@ -357,6 +412,8 @@ def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path):
     [
         ({"epochs": 0}, "epochs=0 is not a whole number above 0"),
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
+        ({"batch_size": 71}, "batch_size=71 is more than the 70 training events"),
+        ({"epochs": "few"}, "epochs='few' is not a whole number"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0 is not finite and above 0"),
         ({"learning_rate": math.inf}, "learning_rate=inf is not finite and above 0"),
         ({"learning_rate": math.nan}, "learning_rate=nan is not finite and above 0"),

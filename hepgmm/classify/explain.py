@@ -1,0 +1,177 @@
+"""What a classifier looks at: attention between tracks, and what it loses without a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from hepgmm.classify.metrics import auc
+from hepgmm.classify.samples import COLUMNS, Sample, check_tracks
+
+__all__ = ["PARAMETERS", "attention", "attention_shares", "permutation_importance"]
+
+#: What is shuffled as one: name → columns of X.
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "pT": ("pt_relative", "pt"),
+    "eta": ("eta",),
+    "phi": ("phi",),
+    "d0": ("d0",),
+    "dz": ("dz",),
+}
+
+
+def attention(model, X, mask):
+    """Attention weights of every block and head of a :class:`~hepgmm.classify.Transformer`.
+
+    Parameters
+    ----------
+    model : Transformer
+    X : array, shape (n, T, 5 or 6)
+    mask : array, bool, shape (n, T)
+
+    Returns
+    -------
+    array, float32, shape (n_blocks, n, n_heads, T, T)
+        How much query i (second to last) takes from key j (last): the rows of real tracks add up to
+        1, those of padding are 0.
+
+    Raises
+    ------
+    ValueError
+        If the model has no attention blocks of this kind.
+
+    Examples
+    --------
+    >>> from hepgmm.classify import Transformer
+    >>> model = Transformer(width=8, n_heads=2, n_blocks=3, feedforward=8)
+    >>> attention(model, np.ones((4, 5, 5)), np.ones((4, 5), dtype=bool)).shape
+    (3, 4, 2, 5, 5)
+    """
+    if not hasattr(model, "attended"):
+        raise ValueError(f"attention: a {type(model).__name__} has none that can be shown")
+    X, mask = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(mask, dtype=torch.bool)
+    check_tracks(X, mask)
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        attended = model.attended(X, mask)
+        tracks, weights = model.encoder(model.features(X, mask), mask), []
+        for block in model.blocks:
+            weights.append(block.weights(tracks, attended) * mask[:, None, :, None])
+            tracks = block(tracks, attended)
+    model.train(training)
+    return torch.stack(weights).numpy()
+
+
+def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
+    """How much of its attention an average track of one group gives to each group.
+
+    Parameters
+    ----------
+    weights : array, shape (n, T, T)
+        Of one head, or a mean over heads.
+    sample : Sample
+        The events.
+    groups : mapping of str to array, bool, shape (n, T)
+        Name → which tracks are of the group; padding is never.
+
+    Returns
+    -------
+    dict
+        Giving group → receiving group → ``{"value", "chance"}``: the mean over giving tracks of the
+        attention that receiving tracks get together, and what they would get if attention were even
+        over the tracks of an event.
+
+    Examples
+    --------
+    >>> sample = Sample(np.ones((1, 2, 5)), np.ones((1, 2)), [1])
+    >>> groups = {"first": np.array([[True, False]]), "second": np.array([[False, True]])}
+    >>> shares = attention_shares(np.array([[[0.9, 0.1], [0.5, 0.5]]]), sample, groups)
+    >>> shares["first"]["second"]
+    {'value': 0.1, 'chance': 0.5}
+    """
+    even = sample.mask / np.maximum(sample.mask.sum(1, keepdims=True), 1)
+    shares: dict = {}
+    for giver, giving in groups.items():
+        giving = giving & sample.mask
+        number = max(giving.sum(), 1)
+        shares[giver] = {}
+        for receiver, receiving in groups.items():
+            received = np.einsum("nij,nj->ni", weights, receiving & sample.mask)
+            chance = (even * receiving).sum(1, keepdims=True) * np.ones(giving.shape)
+            shares[giver][receiver] = {
+                "value": float((received * giving).sum() / number),
+                "chance": float((chance * giving).sum() / number),
+            }
+    return shares
+
+
+def permutation_importance(
+    predict,
+    sample: Sample,
+    *,
+    parameters: Mapping[str, Sequence[str]] = PARAMETERS,
+    repeats=5,
+    seed,
+) -> dict:
+    """How much AUC is lost when one parameter is shuffled among all tracks of all events.
+
+    The shuffled parameter keeps its distribution over tracks and loses all it has to do with the
+    event, the other parameters and the class. Parameters that tell the same are both unimportant by
+    this measure: each can do without the other.
+
+    Parameters
+    ----------
+    predict : callable
+        (X, mask) → probability of signal.
+    sample : Sample
+        Test events.
+    parameters : mapping
+        Name → columns of X that are shuffled together.
+    repeats : int
+        Shufflings.
+    seed
+        Anything that ``numpy.random.default_rng`` takes.
+
+    Returns
+    -------
+    dict
+        Name → ``{"value", "error"}``: mean loss of AUC, and its standard error over the
+        shufflings.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two repeats, which have no spread.
+
+    References
+    ----------
+    Breiman, Random Forests, Machine Learning 45 (2001), section 10.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> y = rng.integers(0, 2, 500)
+    >>> sample = Sample(rng.normal(y[:, None, None], 1, (500, 3, 5)), np.ones((500, 3)), y)
+    >>> loss = permutation_importance(lambda X, mask: X[..., 3].mean(1), sample, seed=2)
+    >>> loss["d0"]["value"] > 0.3, loss["dz"]["value"]
+    (True, 0.0)
+    """
+    if repeats < 2:
+        raise ValueError(f"repeats = {repeats}: an error needs at least 2")
+    rng, X, mask = np.random.default_rng(seed), sample.X, sample.mask
+    whole = auc(predict(X, mask), sample.y)
+    losses = {}
+    for name, columns in parameters.items():
+        places = [COLUMNS.index(c) for c in columns if COLUMNS.index(c) < X.shape[2]]
+        found = []
+        for _ in range(repeats):
+            shuffled, order = X.copy(), rng.permutation(mask.sum())
+            for place in places:
+                shuffled[..., place][mask] = X[..., place][mask][order]
+            found.append(whole - auc(predict(shuffled, mask), sample.y))
+        error = np.std(found, ddof=1) / np.sqrt(repeats)
+        losses[name] = {"value": float(np.mean(found)), "error": float(error)}
+    return losses

@@ -1,0 +1,77 @@
+"""Attention and importance: rows add up, groups get what they get, what tells is missed."""
+
+import numpy as np
+import pytest
+import torch
+
+from hepgmm.classify.explain import attention, attention_shares, permutation_importance
+from hepgmm.classify.layers import VertexBias
+from hepgmm.classify.models import MLP, Transformer
+from hepgmm.classify.samples import Sample
+
+
+def test_attention_goes_to_tracks_and_adds_up(toy):
+    sample = toy(7, seed=1)
+    model = Transformer(width=8, n_heads=2, n_blocks=3, feedforward=8, vertex_bias=True, seed=2)
+    weights = attention(model, sample.X, sample.mask)
+    assert weights.shape == (3, 7, 2, 8, 8)
+    np.testing.assert_allclose(
+        weights.sum(-1), np.broadcast_to(sample.mask[:, None, :], (3, 7, 2, 8)), atol=1e-6
+    )
+    keys = np.broadcast_to(sample.mask[:, None, None, :], weights.shape)
+    assert not weights[~keys].any()
+
+
+def test_vertex_bias_turns_attention_to_the_same_vertex(toy):
+    """With a strong bias and small weights, tracks attend to those at their own dz alone."""
+    sample = toy(5, seed=3)
+    X = sample.X.copy()
+    X[:, :4, 4], X[:, 4:, 4] = 10.0, -40.0
+    model = Transformer(width=8, n_heads=1, n_blocks=1, feedforward=8, vertex_bias=True, seed=2)
+    model.vertex_bias = VertexBias(1)
+    model.vertex_bias.log_strength.data.fill_(2.0)
+    weights = attention(model, X, sample.mask)[0, :, 0]
+    groups = {"one": X[..., 4] == 10, "other": X[..., 4] == -40}
+    shares = attention_shares(weights, sample, groups)
+    for one, other in (("one", "other"), ("other", "one")):
+        assert shares[one][one]["value"] > 0.99 > 0.7 > shares[one][one]["chance"]
+        assert shares[one][other]["value"] < 0.01
+        total = shares[one][one]["chance"] + shares[one][other]["chance"]
+        assert total == pytest.approx(1)
+
+
+def test_even_attention_is_chance(toy):
+    sample = toy(40, seed=4)
+    even = sample.mask[:, None, :] / sample.mask.sum(1)[:, None, None]
+    groups = {"hard": sample.hard, "pileup": sample.mask & ~sample.hard}
+    for shares in attention_shares(even * np.ones((1, 8, 1)), sample, groups).values():
+        for share in shares.values():
+            assert share["value"] == pytest.approx(share["chance"])
+
+
+def test_importance_is_that_of_what_tells(toy):
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 2000)
+    X = rng.normal(size=(2000, 4, 6))
+    X[..., 4] += y[:, None]
+    mask = np.arange(4) < rng.integers(1, 5, 2000)[:, None]
+    sample = Sample(X, mask, y)
+    before = sample.X.copy()
+
+    def predict(X, mask):
+        return (X[..., 4] * mask).sum(1) / mask.sum(1)
+
+    losses = permutation_importance(predict, sample, seed=6)
+    assert losses["dz"]["value"] > 0.2 and losses["dz"]["error"] < 0.02
+    assert all(losses[name] == {"value": 0, "error": 0} for name in ("pT", "eta", "phi", "d0"))
+    np.testing.assert_array_equal(sample.X, before)
+    five = Sample(X[..., :5], mask, y)
+    assert set(permutation_importance(predict, five, seed=6)) == set(losses)
+
+
+def test_bad_input_is_named(toy):
+    sample = toy(5, seed=1)
+    with pytest.raises(ValueError, match="a MLP has none that can be shown"):
+        attention(MLP(), sample.X, sample.mask)
+    with pytest.raises(ValueError, match="repeats = 1"):
+        permutation_importance(lambda X, mask: torch.ones(5), sample, repeats=1, seed=1)
