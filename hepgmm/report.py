@@ -33,6 +33,7 @@ COMMANDS = {
     "benchmarks": "make benchmark",
     "classifiers": "make benchmark",
     "ladder": "make ladder",
+    "studies": "make studies",
 }
 
 # The figures that the paper publishes, without errors.

@@ -117,7 +117,7 @@ def test_a_part_of_the_training_events_leaves_the_test_alone(cache):
 
 def test_measured_once_and_read_from_then_on(cache):
     options = {"preset": "quick", "events": SMALL, "n_bootstrap": 5, "workers": 1}
-    options |= {"names": ("pt_cut", "deepsets"), "training": {"epochs": 1}}
+    options |= {"names": ("pt_cut", "deepsets"), "training": {"epochs": 1, "batch_size": 32}}
     options |= {"studies": ("inputs", "fresh")}
     steps, path = [], cache / "studies.json"
     figures = measure_studies(path, **options, progress=steps.append)

@@ -23,6 +23,8 @@ __all__ = ["TorchTransformer", "benchmark_classifiers"]
 
 #: Events of a batch, as in the ladder.
 BATCH = 128
+#: The paper's.
+DROPOUT = 0.1
 
 
 class TorchTransformer(nn.Module):
@@ -99,9 +101,10 @@ def benchmark_classifiers(
     dict
         ``training``: name → events a second, forward, backward and step; ``torch``: the same for
         the paper's transformer in torch's own blocks with its default loader, ``blocks`` without
-        that loader, and ``faster``, how many times ours is faster than each; ``latency``: name →
-        ``median`` and ``p99`` [ms] of an event through onnxruntime; with the versions and the
-        machine.
+        that loader; ``dropout`` and ``torch_dropout``: ours and torch's with the paper's dropout of
+        0.1, which torch's blocks apply to the attention weights, too; ``faster``, how many times
+        ours is faster than each; ``latency``: name → ``median`` and ``p99`` [ms] of an event
+        through onnxruntime; with the versions and the machine.
 
     Raises
     ------
@@ -130,6 +133,11 @@ def benchmark_classifiers(
         tasks = {name: epoch(network, data) for name, network in networks.items()}
         theirs = TorchTransformer(networks["transformer"])
         tasks |= {"torch": loader_epoch(theirs, data), "blocks": epoch(theirs, data)}
+        dropped = Transformer(**networks["transformer"].hyperparameters | {"dropout": DROPOUT})
+        tasks |= {
+            "dropout": epoch(dropped, data),
+            "torch_dropout": loader_epoch(TorchTransformer(dropped), data),
+        }
         for task in tasks.values():
             task()
         seconds = in_turns(tasks, repeats)
@@ -140,9 +148,11 @@ def benchmark_classifiers(
         "seed": seed,
         "repeats": repeats,
         **environment(),
-        **{name: rates.pop(name) for name in ("torch", "blocks")},
+        **{name: rates.pop(name) for name in ("torch", "blocks", "dropout", "torch_dropout")},
         "faster": {
-            name: ratio(seconds[name], seconds["transformer"]) for name in ("torch", "blocks")
+            "torch": ratio(seconds["torch"], seconds["transformer"]),
+            "blocks": ratio(seconds["blocks"], seconds["transformer"]),
+            "dropout": ratio(seconds["torch_dropout"], seconds["dropout"]),
         },
         "training": rates,
         "latency": {name: latency(network, data) for name, network in networks.items()},

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
 from tqdm.auto import tqdm
 
 from hepgmm.classify.metrics import auc
@@ -69,7 +70,7 @@ class Keeper(L.Callback):
             initial=len(history),
             desc=f"training {identity['architecture']}",
             unit="epoch",
-            disable=not progress,
+            disable=not (progress and rank_zero_only.rank == 0),
         )
         self.started = time.perf_counter()
 

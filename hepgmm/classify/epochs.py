@@ -71,9 +71,10 @@ class ShuffledBatches(IterableDataset):
         events = np.random.default_rng(order).permutation(len(sample))
         events = np.resize(events, len(self.sample))
         columns = tensors(sample)
+        rank, processes = self.trainer.global_rank, self.trainer.world_size
         for batch in torch.from_numpy(events).split(self.batch_size):
-            own = batch[self.trainer.global_rank :: self.trainer.world_size]
-            yield tuple(column[own] for column in columns)
+            # Every process has at least one event, also of a last batch of few.
+            yield tuple(column[batch[rank % len(batch) :: processes]] for column in columns)
 
     def _sample(self, epoch):
         """The events of an epoch; those of the next one are begun."""

@@ -90,6 +90,9 @@ def train(
     directory,
     progress=True,
     accelerator="auto",
+    devices=1,
+    nodes=1,
+    precision="32-true",
 ):
     """Train a classifier and keep its best epoch on the validation sample.
 
@@ -130,7 +133,12 @@ def train(
     progress : bool
         Whether to show a progress bar over the epochs.
     accelerator : {"auto", "cpu", "gpu", ...}
-        As Lightning has it; one device is used.
+        As Lightning has it.
+    devices, nodes : int
+        Devices of each machine, and machines. With more than one process each sees a part of every
+        batch, and gradients are averaged: the same training, to rounding, as in one.
+    precision : str
+        As Lightning has it; "bf16-mixed" gains on a GPU that has it.
 
     Returns
     -------
@@ -172,16 +180,21 @@ def train(
     last = directory / "last.ckpt"
     history = finished_epochs(last, identity)
     if len(history) < epochs:
+        alone = devices == nodes == 1
         keeper = Keeper(directory, identity, history, epochs, progress)
         with _quiet(), torch.random.fork_rng():
             trainer = L.Trainer(
                 max_epochs=epochs,
                 accelerator=accelerator,
-                devices=1,
+                devices=devices,
+                num_nodes=nodes,
+                strategy="auto" if alone else "ddp_find_unused_parameters_true",
+                precision=precision,
                 gradient_clip_val=1.0,
                 callbacks=[keeper],
-                # Without the second, Lightning takes over a batch system's whole allocation.
-                plugins=[AtomicCheckpoints(), LightningEnvironment()],
+                # A single process must not take over a batch system's whole allocation.
+                plugins=[AtomicCheckpoints()] + [LightningEnvironment()] * alone,
+                use_distributed_sampler=False,
                 default_root_dir=directory,
                 logger=False,
                 enable_checkpointing=False,
@@ -270,7 +283,7 @@ class _Learner(L.LightningModule):
         self.kept = []
 
     def training_step(self, batch, batch_idx):
-        dropout = np.random.SeedSequence(self.settings["seed"], spawn_key=(1, self.global_step))
+        dropout = np.random.SeedSequence(self.settings["seed"], spawn_key=self._step_key())
         torch.manual_seed(int(dropout.generate_state(1, np.uint64)[0]))
         X, mask, y, hard = batch
         if self.settings["mirror"]:
@@ -281,11 +294,16 @@ class _Learner(L.LightningModule):
         else:
             logits = self.model(X, mask)
         loss = F.binary_cross_entropy_with_logits(logits, y)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(y))
+        self._log("train_loss", loss, len(y))
         if self.settings["track_weight"]:
             of_tracks = F.binary_cross_entropy_with_logits(track_logits[mask], hard[mask].float())
             loss = loss + self.settings["track_weight"] * of_tracks
         return loss
+
+    def _step_key(self):
+        """Of dropout; the first process draws as a single one does."""
+        rank = (self.global_rank,) if self.global_rank else ()
+        return (1, self.global_step, *rank)
 
     def on_validation_epoch_start(self):
         self.kept = []
@@ -294,8 +312,12 @@ class _Learner(L.LightningModule):
         X, mask, y, _ = batch
         logits = self.model(X, mask)
         loss = F.binary_cross_entropy_with_logits(logits, y)
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(y))
+        self._log("val_loss", loss, len(y))
         self.kept.append((logits.cpu(), y.cpu()))
+
+    def _log(self, name, loss, n_events):
+        together = {"sync_dist": True, "batch_size": n_events}
+        self.log(name, loss, on_step=False, on_epoch=True, **together)
 
     def validated(self):
         """Logits and labels of the validation events in the last epoch."""

@@ -81,7 +81,11 @@ def run_classifiers(options):
             f"{name}: trains {format_measurement(rate)} events/s; latency of one event "
             f"{times['median']:.2f} ms (median), {times['p99']:.2f} ms (99%)"
         )
-    for name, what in (("torch", "blocks and default loader"), ("blocks", "blocks alone")):
+    for name, what in (
+        ("torch", "blocks and default loader"),
+        ("blocks", "blocks alone"),
+        ("dropout", "with the paper's dropout, torch's on attention too"),
+    ):
         faster = format_measurement(figures["faster"][name])
         print(f"the paper's transformer, times faster than torch's {what}: {faster}")
     for name, rate in figures["overlay"]["per_second"].items():

@@ -16,6 +16,7 @@ import hepgmm
 from hepgmm.classify.epochs import mirrored
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.models import MLP, Transformer, predict
+from hepgmm.classify.storage import load_model
 from hepgmm.classify.training import learning_rate_factor, train
 
 
@@ -196,6 +197,51 @@ def test_a_killed_training_goes_on_to_the_same_result(run, toy, tmp_path):
     left = sorted(path.name for path in (tmp_path / "killed").iterdir())
     assert left == ["best.safetensors", "history.parquet", "last.ckpt"]
     assert_equal_results(run(directory="killed"), run(directory="whole"))
+
+
+def test_two_processes_train_as_one(run, toy, tmp_path):
+    for name, sample in (("training", toy(70, seed=1)), ("validation", toy(40, seed=2))):
+        np.savez(tmp_path / f"{name}.npz", X=sample.X, mask=sample.mask, y=sample.y)
+    script = tmp_path / "two.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os
+            import numpy as np
+            import torch
+            from hepgmm.classify import Sample, Transformer, save_model, train
+            if __name__ == "__main__":
+                torch.set_num_threads(1)
+                parts = [Sample(**np.load(name + ".npz")) for name in ("training", "validation")]
+                shape = dict(width=8, n_heads=2, n_blocks=1, feedforward=16, dropout=0.0)
+                result = train(Transformer(seed=1, **shape), *parts, epochs=3, batch_size=16,
+                               learning_rate=2e-3, step_epochs=2, seed=3, directory="two",
+                               progress=False, accelerator="cpu", devices=2)
+                save_model(f"rank{os.environ.get('LOCAL_RANK', 0)}.safetensors", result.model)
+            """
+        )
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(hepgmm.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    one = run(small_transformer(dropout=0.0), epochs=3, directory="one")
+    weights = [load_model(tmp_path / f"rank{rank}.safetensors").state_dict() for rank in (0, 1)]
+    for name, alone in one.model.state_dict().items():
+        assert torch.equal(weights[0][name], weights[1][name]), name
+        torch.testing.assert_close(weights[0][name], alone, rtol=1e-4, atol=1e-5)
+    history = pq.read_table(tmp_path / "two" / "history.parquet").to_pylist()
+    assert [row["val_loss"] for row in history] == pytest.approx(
+        [row["val_loss"] for row in one.history], rel=1e-4
+    )
+
+
+def test_mixed_precision_is_close_to_full(run):
+    full, mixed = run(epochs=3), run(epochs=3, precision="bf16-mixed", directory="mixed")
+    assert losses(full) != losses(mixed)
+    for one, other in zip(full.history, mixed.history, strict=True):
+        assert one["val_loss"] == pytest.approx(other["val_loss"], rel=0.02)
 
 
 def test_a_finished_training_is_read_not_repeated(run):
