@@ -132,6 +132,12 @@ _COMMANDS = {
         "--only mu inputs -o studies.json",
         measuring.fill_studies,
     ),
+    "plan": (
+        measuring.run_plan,
+        "Estimate how long a preset takes, from the run of the standard preset.",
+        "--preset paper",
+        measuring.fill_plan,
+    ),
     "run": (
         analysis.run_analysis,
         "Run the whole analysis of a preset and write results/<preset>.json.",

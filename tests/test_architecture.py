@@ -17,7 +17,7 @@ ROWS = [
     {"datasets"},
     {"presets", "stages", "report"},
     {"plots", "widgets"},
-    {"merit", "analysis", "benchmark", "fidelity", "ladder", "studies"},
+    {"merit", "analysis", "benchmark", "fidelity", "ladder", "studies", "plan"},
     {"book", "arguments", "commands", "cli"},
 ]
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}

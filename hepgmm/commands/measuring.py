@@ -201,3 +201,29 @@ def run_ladder(options):
     for setting in options.settings:
         print(f"setting: {setting}")
         print(ladder_table(figures, setting).to_string())
+
+
+def fill_plan(command):
+    """Arguments of ``hepgmm plan``."""
+    add_preset(command, default="paper")
+    command.add_argument(
+        "--tflops", type=float, default=1.0, help="sustained TFLOP/s of a GPU (1, an assumption)"
+    )
+
+
+def run_plan(options):
+    """Show what a preset will cost, from the measured run of the standard preset."""
+    from hepgmm.plan import plan
+    from hepgmm.presets import load_preset
+    from hepgmm.report import load_results
+
+    measured, parameters = load_results("standard"), load_preset(options.preset)
+    costs = plan(parameters, measured, tflops=options.tflops)
+    print(
+        f"preset {options.preset}, scaled from the standard preset on "
+        f"{measured['machine']['cores']} cores, without a GPU"
+    )
+    for stage, seconds in costs.items():
+        print(f"{stage:24s}{seconds / 3600:10.2f} h")
+    if parameters["training"]["attention_dropout"]:
+        print("dropout of attention weights costs a CPU more than that, a GPU little")
