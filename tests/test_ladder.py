@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_curve as sklearn_roc
 
 from hepgmm.classify.metrics import auc, auc_difference
 from hepgmm.classify.registry import CLASSIFIERS, register
 from hepgmm.classify.samples import Sample
 from hepgmm.cli import main
 from hepgmm.ladder import climb, ladder_table, rung_figures
-from hepgmm.ladder.figures import difference
+from hepgmm.ladder.figures import difference, roc_band
 
 NAMES = ("pt_cut", "trees", "coin")
 
@@ -139,6 +140,26 @@ def test_errors_hold_the_test_events_and_the_trainings():
     assert figure["value"] == pytest.approx(np.mean(areas))
     assert figure["trainings"] == pytest.approx(np.std(areas, ddof=1))
     assert figure["error"] > np.std(areas, ddof=1) / np.sqrt(2)
+
+
+def test_a_roc_band_is_the_curve_and_its_error():
+    test, rng = sample(3000, 8), np.random.default_rng(9)
+    scores = np.clip(rng.normal(0.4 + 0.2 * test.y, 0.2, (2, 3000)), 0, 1)
+    band = roc_band(scores, test, n_bootstrap=100, seed=1)
+    efficiency, rate = np.array(band["efficiency"]), np.array(band["rate"])
+    assert (np.diff(rate) >= 0).all() and (np.diff(efficiency) > 0).all()
+    for row in scores:
+        false, true, _ = sklearn_roc(test.y, row)
+        expected = np.interp(efficiency, true, false)
+        # Two trainings that differ by their noise only.
+        assert np.abs(rate - expected).max() < 0.05
+    background = (test.y == 0).sum()
+    middle = len(rate) // 2
+    counted = np.sqrt(rate[middle] * (1 - rate[middle]) / background)
+    # Two trainings, each with independent noise of its own, and the spread of the signal.
+    assert 0.4 * counted < band["error"][middle] < 2.5 * counted
+    areas = [auc(row, test.y) for row in scores]
+    assert np.trapezoid(1 - rate, efficiency) == pytest.approx(np.mean(areas), abs=0.01)
 
 
 def test_difference_of_single_trainings_is_the_paired_one():

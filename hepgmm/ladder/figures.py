@@ -15,7 +15,10 @@ from hepgmm.classify.working_points import (
 )
 from hepgmm.statistics import bootstrap_error, weighted_auc
 
-__all__ = ["difference", "rung_figures"]
+__all__ = ["difference", "roc_band", "rung_figures"]
+
+#: Signal efficiencies of a ROC curve: dense at both ends, where it is steep.
+GRID = np.round(np.sin(np.linspace(0, np.pi / 2, 61)[1:-1]) ** 2, 4)
 
 
 def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
@@ -103,6 +106,37 @@ def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: in
     ]
     statistics = [lambda w, a=a, b=b: np.array([a(w) - b(w)]) for a, b in areas]
     return _summary(scores, statistics, ["auc"], n_bootstrap, seed)["auc"]
+
+
+def roc_band(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
+    """ROC curve of a rung, the mean over its trainings, with its error.
+
+    Parameters
+    ----------
+    scores, test, n_bootstrap, seed
+        As for :func:`rung_figures`, and the error is of the same kind.
+
+    Returns
+    -------
+    dict
+        Lists of equal length: ``efficiency`` of the signal, ``rate`` of false positives at it, and
+        ``error`` of the rate.
+
+    Examples
+    --------
+    >>> test = Sample(np.ones((100, 1, 5)), np.ones((100, 1)), [0, 1] * 50)
+    >>> scores = np.random.default_rng(1).random((1, 100))
+    >>> len(roc_band(scores, test, n_bootstrap=5, seed=1)["rate"]) == len(GRID)
+    True
+    """
+    rates = [weighted_false_positive_rate(*checked_scores(row, test.y), GRID) for row in scores]
+    names = [str(efficiency) for efficiency in GRID]
+    band = _summary(scores, rates, names, n_bootstrap, seed)
+    return {
+        "efficiency": GRID.tolist(),
+        "rate": [figure["value"] for figure in band.values()],
+        "error": [figure["error"] for figure in band.values()],
+    }
 
 
 def _names(test):

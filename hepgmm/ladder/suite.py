@@ -10,7 +10,7 @@ from pathlib import Path
 from hepgmm.analysis import Analysis
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 from hepgmm.io_utils import write_json
-from hepgmm.ladder.figures import difference, rung_figures
+from hepgmm.ladder.figures import difference, roc_band, rung_figures
 from hepgmm.ladder.settings import SETTINGS, Setting, merged
 from hepgmm.merit import environment
 
@@ -68,7 +68,8 @@ def climb(
     dict
         ``settings``: name → ``events`` of each sample, and ``rungs`` →
         name → ``title``, ``figures`` (:func:`~hepgmm.ladder.rung_figures`), ``above_trees``
-        (difference in AUC to the boosted trees), number of ``trainings``, ``seconds`` of one, and
+        (difference in AUC to the boosted trees), ``roc``
+        (:func:`~hepgmm.ladder.figures.roc_band`), number of ``trainings``, ``seconds`` of one, and
         digests of what decided it; with the preset, its parameters, the versions and the machine.
 
     Raises
@@ -112,6 +113,7 @@ def climb(
                 "title": CLASSIFIERS[name].title,
                 "figures": rung_figures(done.scores, test, **bootstrap),
                 "above_trees": difference(done.scores, bar.scores, test, **bootstrap),
+                "roc": roc_band(done.scores, test, **bootstrap),
                 "seconds": done.seconds,
                 "trainings": trainings,
                 "key": done.key,

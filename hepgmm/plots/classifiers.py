@@ -16,6 +16,7 @@ __all__ = [
     "areas_per_mass",
     "calibration",
     "operating_point",
+    "rejection_curves",
     "roc_curves",
     "score_distributions",
 ]
@@ -262,6 +263,46 @@ def calibration(curves: Mapping[str, tuple], *, title: str):
     axes.set(xlabel="predicted probability of signal", ylabel="share of signal", title=title)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend()
+    return figure
+
+
+def rejection_curves(rungs: Mapping, *, title: str):
+    """Background rejection of the rungs of the ladder over signal efficiency, with bands.
+
+    Parameters
+    ----------
+    rungs
+        Name → ``title`` and ``roc``, as :func:`hepgmm.ladder.climb` gives them.
+    title
+        What is compared.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> roc = {"efficiency": [0.2, 0.8], "rate": [0.01, 0.2], "error": [0.002, 0.01]}
+    >>> figure = rejection_curves({"mlp": {"title": "MLP", "roc": roc}}, title="toy")
+    >>> figure.axes[0].get_ylabel()
+    'background rejection, 1 / rate'
+    >>> pyplot.close(figure)
+    """
+    figure, axes = pyplot.subplots(figsize=(7.6, 4.8))
+    colours = list(dict.fromkeys(COLOURS.values()))
+    for number, rung in enumerate(rungs.values()):
+        efficiency, rate, error = (np.array(x) for x in rung["roc"].values())
+        # A band that reaches no false positive has no upper end.
+        seen = rate > 2 * error
+        colour, dashes = colours[number % len(colours)], ("-", "--", ":")[number // len(colours)]
+        efficiency, rate, error = efficiency[seen], rate[seen], error[seen]
+        axes.plot(efficiency, 1 / rate, dashes, color=colour, label=rung["title"])
+        axes.fill_between(
+            efficiency, 1 / (rate + error), 1 / (rate - error), color=colour, alpha=0.2, lw=0
+        )
+    axes.set(xlabel="signal efficiency", ylabel="background rejection, 1 / rate", title=title)
+    axes.set(yscale="log", xlim=(0, 1), ylim=(1, None))
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
