@@ -147,12 +147,12 @@ class Analysis:
         return self._events("minbias", "minbias", self.parameters["data"]["n_minbias"])
 
     def minbias_pool(self):
-        """As many min-bias events again, the pileup of ``overlay.pileup: real``.
+        """Other min-bias events, the pileup of ``overlay.pileup: real``.
 
         The mixture has not seen them: a classifier that was trained on its synthetic pileup can be
         tested on this one.
         """
-        return self._events("minbias-pool", "minbias", self.parameters["data"]["n_minbias"])
+        return self._events("minbias-pool", "minbias", self.parameters["data"]["n_pool"])
 
     def minbias_test(self):
         """As many fresh min-bias events as synthetic ones, which no fit has seen."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import awkward as ak
@@ -53,6 +53,24 @@ class HardEvents:
     pileup: object
     options: Mapping
     seed: np.random.SeedSequence
+
+    def part(self, share: float, *, seed) -> HardEvents:
+        """A random part of the events; a smaller one is within a larger one.
+
+        Parameters
+        ----------
+        share
+            Of the events, up to 1.
+        seed
+            Anything that ``numpy.random.default_rng`` takes.
+
+        Returns
+        -------
+        HardEvents
+        """
+        order = np.random.default_rng(seed).permutation(len(self.events))
+        own = np.sort(order[: round(share * len(order))])
+        return replace(self, events=self.events[own], mass=self.mass[own])
 
     def sample(self, epoch: int = 0, *, description: str = "overlay", progress: bool = False):
         """Put pileup on each hard event and select tracks.
@@ -126,21 +144,25 @@ def split_hard_events(
     dict of str to HardEvents
         ``train``, ``validation`` and ``test``.
     """
-    events = ak.concatenate(list(hard.values()))
-    mass = np.repeat(np.array(list(hard), dtype=float), [len(each) for each in hard.values()])
     rest = 1 - test_fraction
     fractions = (rest * (1 - validation_fraction), rest * validation_fraction, test_fraction)
     cuts = {"pt_min": options["pt_min"], "abs_eta_max": options["abs_eta_max"]}
-    split_seed, pool_seed, *seeds = np.random.SeedSequence(seed).spawn(2 + len(SPLITS))
-    members = split_events(len(events), fractions=fractions, seed=split_seed)
+    pool_seed, *seeds = np.random.SeedSequence(seed).spawn(1 + len(SPLITS))
+    # Each mass by a seed of its own, so that it is split alike whatever the others are.
+    members = {
+        mass: split_events(len(each), fractions=fractions, seed=[seed, round(1000 * mass)])
+        for mass, each in hard.items()
+    }
     pools = [pileup] * len(SPLITS)
     if isinstance(pileup, ak.Array):
         parts = split_events(len(pileup), fractions=fractions, seed=pool_seed)
         pools = [accept(pileup[part], **cuts) for part in parts]
-    return {
-        name: HardEvents(events[member], mass[member], pool, options, own)
-        for name, member, pool, own in zip(SPLITS, members, pools, seeds, strict=True)
-    }
+    parts = {}
+    for number, (name, pool, own) in enumerate(zip(SPLITS, pools, seeds, strict=True)):
+        events = [each[members[mass][number]] for mass, each in hard.items()]
+        mass = np.repeat(np.array(list(hard), dtype=float), [len(each) for each in events])
+        parts[name] = HardEvents(ak.concatenate(events), mass, pool, options, own)
+    return parts
 
 
 def label_events(background: Path, signal: Path) -> Sample:
@@ -171,9 +193,8 @@ def save_samples(path: Path, samples: Mapping[str, Sample]) -> None:
     samples
         By name: ``train``, ``validation`` and ``test``.
     """
-    arrays = {
-        f"{name}.{field}": getattr(samples[name], field) for name in samples for field in _FIELDS
-    }
+    fields = {(name, field): getattr(samples[name], field) for name in samples for field in _FIELDS}
+    arrays = {f"{name}.{field}": x for (name, field), x in fields.items() if x is not None}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -198,10 +219,12 @@ def load_samples(path: Path) -> dict[str, Sample]:
     try:
         # np.load itself leaves a truncated file open
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {
-                name: Sample(*(arrays[f"{name}.{field}"] for field in _FIELDS)) for name in SPLITS
+            known = {
+                name: {f: arrays[f"{name}.{f}"] for f in _FIELDS if f"{name}.{f}" in arrays}
+                for name in SPLITS
             }
+            return {name: Sample(**fields) for name, fields in known.items()}
     except FileNotFoundError:
         raise
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a file of samples, or truncated ({error})") from None

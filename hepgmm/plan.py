@@ -50,7 +50,8 @@ def training_flops(parameters: Mapping) -> float:
 def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> dict[str, float]:
     """Seconds of each stage of a preset, scaled from those of a measured run.
 
-    Collisions, fits and overlay grow with the number of events, trainings with events times epochs.
+    Collisions, fits and overlay grow with the number of events, trainings with events times epochs,
+    that of the transformer with its operations.
 
     Parameters
     ----------
@@ -92,8 +93,10 @@ def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> d
     missing = [stage for stage in sizes if stage not in seconds]
     if missing:
         raise ValueError(f"measured: no seconds of {', '.join(missing)}; run the preset from empty")
+    operations = training_flops(parameters)
+    sizes["transformer"], known["transformer"] = operations, training_flops(measured["parameters"])
     costs = {stage: seconds[stage] * size / known[stage] for stage, size in sizes.items()}
-    gpu = training_flops(parameters) / (1e12 * tflops)
+    gpu = operations / (1e12 * tflops)
     return costs | {"total": sum(costs.values()), "transformer on a GPU": gpu}
 
 

@@ -106,6 +106,7 @@ class Rule:
 SCHEMA: dict[str, dict[str, Rule]] = {
     "data": {
         "n_minbias": Rule("min-bias events that the mixture learns from", low=20),
+        "n_pool": Rule("min-bias events of real pileup, if it is asked for", low=20),
         "n_qcd": Rule("QCD jet events (background)", low=20),
         "n_llp_per_mass": Rule("neutralino events (signal) of each mass", low=10),
         "llp_masses": Rule("neutralino masses", float, 10, 3000, unit="GeV", many=True),

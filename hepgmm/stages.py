@@ -107,7 +107,7 @@ _NETWORK = tuple(
 
 STAGES: dict[str, Stage] = {
     "minbias": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),
-    "minbias-pool": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),
+    "minbias-pool": Stage(".parquet", keys=("data.n_pool",), code=_COLLIDE),
     "minbias-test": Stage(".parquet", keys=("mixture.synthetic_events",), code=_COLLIDE),
     "qcd": Stage(".parquet", keys=("data.n_qcd", "data.pt_hat_min"), code=_COLLIDE),
     "llp": Stage(".parquet", keys=("data.n_llp_per_mass", "data.ctau"), code=_COLLIDE),

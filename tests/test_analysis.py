@@ -9,7 +9,12 @@ SMALL = {
     "data": {"n_minbias": 60, "n_qcd": 60, "n_llp_per_mass": 30},
     "mixture": {"max_event_components": 3, "high_level_max": 4, "synthetic_events": 40},
     "overlay": {"mu": 5},
-    "training": {"epochs_mlp": 2, "epochs_transformer": 1, "validation_fraction": 0.25},
+    "training": {
+        "epochs_mlp": 2,
+        "epochs_transformer": 1,
+        "batch_size": 32,
+        "validation_fraction": 0.25,
+    },
 }
 
 

@@ -59,7 +59,11 @@ def test_every_parameter_decides_some_stage():
             {"mixture": {"clip_eigenvalues": 0.1}},
             {"synthetic-clipped", "synthetic-scaled", "figures"},
         ),
-        ({"data": {"n_minbias": 301}}, set(STAGES) - {"minbias-test", "qcd", "llp"}),
+        (
+            {"data": {"n_minbias": 301}},
+            set(STAGES) - {"minbias-test", "minbias-pool", "qcd", "llp"},
+        ),
+        ({"data": {"n_pool": 301}}, {"minbias-pool"}),
         (
             {"mixture": {"synthetic_events": 999}},
             {n for n in STAGES if n.startswith("synth")} | {"minbias-test", "figures"},

@@ -52,7 +52,7 @@ def test_the_split_has_its_fractions_and_no_hard_event_twice():
 
 
 def test_labels_follow_their_events():
-    for sample in make().values():
+    for sample in make(max_tracks=200).values():
         for X, mask, y, mass in zip(sample.X, sample.mask, sample.y, sample.mass, strict=True):
             own = set(X[mask][:, 3]) & {-1.0, -2.0}
             assert own == {-2.0 if y else -1.0}
@@ -82,6 +82,34 @@ def test_each_epoch_has_the_same_hard_events_with_other_pileup():
         np.testing.assert_array_equal(one.mass, other.mass)
         # pT in GeV tells a hard track, whatever is laid over it.
         assert set(one.X[one.hard][:, 5]) & set(other.X[other.hard][:, 5])
+
+
+def test_samples_without_a_mass_survive_too(tmp_path):
+    samples = {name: type(part)(part.X, part.mask, part.y) for name, part in make().items()}
+    save_samples(tmp_path / "samples.npz", samples)
+    back = load_samples(tmp_path / "samples.npz")
+    assert all(back[name].mass is None and back[name].hard is None for name in SPLITS)
+
+
+def test_each_mass_is_split_alike_whatever_the_others_are():
+    hard = {mass: toy_events(40, d0=-1.0 - mass, seed=int(mass) + 1) for mass in (0.0, 7.0, 9.0)}
+    pool = toy_events(20, d0=1.0, seed=3)
+    whole, without = split(hard, pool), split({9.0: hard[9.0], 0.0: hard[0.0]}, pool)
+    for name in SPLITS:
+        for mass in (0.0, 9.0):
+            one, other = (p[name].events[p[name].mass == mass] for p in (whole, without))
+            assert ak.array_equal(one, other)
+        assert set(whole[name].mass) == {0, 7, 9}
+
+
+def test_parts_of_hard_events_are_random_and_nested():
+    hard = {mass: toy_events(100, d0=-1.0, seed=int(mass) + 1) for mass in (0.0, 7.0)}
+    train = split(hard, toy_events(20, d0=1.0, seed=3))["train"]
+    small, large = (train.part(share, seed=5) for share in (0.2, 0.5))
+    assert len(small.events) == 24 and len(large.events) == 60
+    assert 6 <= (small.mass == 7).sum() <= 18
+    known = {tuple(pt) for pt in large.events.pt.to_list()}
+    assert {tuple(pt) for pt in small.events.pt.to_list()} < known
 
 
 def test_a_generator_serves_all_samples():

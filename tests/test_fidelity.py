@@ -88,13 +88,13 @@ def test_losses_are_paired():
     assert loss["error"] == pytest.approx(noise.std(ddof=1) / np.sqrt(5))
 
 
-def test_average_has_the_larger_error():
-    spread = average([{"value": v, "error": 0.01, "floor": 0.5} for v in (0.5, 0.7)])
-    assert spread == {"value": pytest.approx(0.6), "error": pytest.approx(0.1), "floor": 0.5} | {
-        "samples": [0.5, 0.7]
-    }
-    alike = average([{"value": 0.5, "error": 0.01, "floor": 0.5}] * 2)
-    assert alike["error"] == pytest.approx(0.01 / np.sqrt(2))
+def test_average_has_the_error_of_the_test_and_of_the_samples():
+    rows = [{"value": v, "error": 0.02, "floor": 0.5} for v in (0.5, 0.7, 0.6, 0.6)]
+    mean = average(rows)
+    assert mean["value"] == pytest.approx(0.6) and mean["floor"] == 0.5
+    assert mean["error"] == pytest.approx(np.sqrt(0.02**2 / 2 + 0.02 / 3 / 4))
+    assert mean["samples"] == [0.5, 0.7, 0.6, 0.6] and mean["errors"] == [0.02] * 4
+    assert average(rows[:1])["error"] == pytest.approx(0.02)
 
 
 def test_kinds_of_collisions_differ_and_are_kept(tmp_path):

@@ -97,22 +97,49 @@ def test_test_events_of_other_masses_are_none_of_training(cache):
     parts = setting.samples()
     assert set(parts["test"].mass) == {0, 300, 1000}
     assert set(parts["train"].mass) == {0, 100, 500}
-
-    def hard(part):
-        return {tuple(row) for row in part.X[part.hard][:, [3, 5]] if row[0] != 0}
-
+    assert all(hard(part) for part in parts.values())
     assert not hard(parts["test"]) & (hard(parts["train"]) | hard(parts["validation"]))
     own = Setting("quick", SMALL, workers=1).samples()
     background = own["test"].X[own["test"].y == 0]
     np.testing.assert_array_equal(parts["test"].X[parts["test"].y == 0], background)
 
 
-def test_a_part_of_the_training_events_leaves_the_test_alone(cache):
+def hard(sample):
+    """Hard tracks by their pT and |d0|, which the overlay leaves as they are."""
+    return {tuple(row) for row in np.abs(sample.X[sample.hard][:, [3, 5]]) if row[0] > 0}
+
+
+def test_a_part_of_the_training_events_is_of_all_classes_and_leaves_the_test_alone(cache):
     whole = Setting("quick", SMALL, workers=1).samples()
-    half = Setting("quick", SMALL, part=0.5, workers=1).samples()
+    setting = Setting("quick", SMALL, part=0.5, workers=1)
+    half = setting.samples()
     for name in ("train", "validation"):
-        assert len(half[name]) == round(len(whole[name]) / 2)
+        assert len(half[name]) == pytest.approx(len(whole[name]) / 2, abs=1)
+        assert set(half[name].mass) == {0, 100, 500}
+        # The hardest 80 tracks of an event may be others beneath other pileup.
+        assert len(hard(half[name]) - hard(whole[name])) < 0.1 * len(hard(half[name]))
     np.testing.assert_array_equal(half["test"].X, whole["test"].X)
+    fresh = setting.fresh_sample(3)
+    assert len(fresh) == len(half["train"]) and (fresh.mass == half["train"].mass).all()
+    assert len(hard(fresh) - hard(half["train"])) < 0.1 * len(hard(fresh))
+    assert not np.array_equal(fresh.X, half["train"].X)
+
+
+def test_a_test_that_would_be_split_otherwise_is_refused():
+    fewer, smaller = {"n_qcd": 60, "n_llp_per_mass": 30}, {"test_fraction": 0.3}
+    for test, named in (({"data": fewer}, "data.n_qcd"), ({"training": smaller}, "training.test")):
+        with pytest.raises(ValueError, match=f"another {named}.* would split"):
+            Setting("quick", SMALL, test=test)
+
+
+def test_only_rungs_that_ask_for_it_have_fresh_pileup(monkeypatch):
+    monkeypatch.setattr(
+        "hepgmm.ladder.settings.trained_scores", lambda name, samples, *, fresh, **options: fresh
+    )
+    for always, expected in ((False, (False, False, True)), (True, (False, True, True))):
+        setting = Setting("quick", SMALL, fresh=always)
+        for name, given in zip(("trees", "deepsets", "vertex_transformer"), expected, strict=True):
+            assert (setting.train(name) == setting.fresh_sample) == given
 
 
 def test_measured_once_and_read_from_then_on(cache):
@@ -122,12 +149,14 @@ def test_measured_once_and_read_from_then_on(cache):
     steps, path = [], cache / "studies.json"
     figures = measure_studies(path, **options, progress=steps.append)
     assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
-    rows = figures["studies"]["inputs"]
+    rows = figures["studies"]["inputs"]["settings"]
     assert [row["value"] for row in rows] == ["nothing", "d0", "dz", "d0 and dz", "phi"]
     for row in rows:
         assert row["events"]["test"] == 96
         for rung in row["rungs"].values():
             assert 0 <= rung["figures"]["auc"]["value"] <= 1 and rung["figures"]["auc"]["error"] > 0
+    assert "difference" not in rows[0]["rungs"]["deepsets"]
+    assert rows[1]["rungs"]["pt_cut"]["difference"] == {"value": 0, "error": 0, "trainings": None}
     # The cut sees neither of them; the settings share hard events and pileup.
     cuts = [row["rungs"]["pt_cut"]["figures"] for row in rows]
     assert all(cut == cuts[0] for cut in cuts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch.utils.data import IterableDataset
 
 from hepgmm.classify.samples import COLUMNS
 
-__all__ = ["OrderedBatches", "ShuffledBatches", "mirrored", "tensors"]
+__all__ = ["OrderedBatches", "ShuffledBatches", "check_fresh", "mirrored", "tensors"]
 
 
 def tensors(sample):
@@ -21,6 +21,16 @@ def tensors(sample):
     hard = np.zeros_like(sample.mask) if sample.hard is None else sample.hard
     X, mask, hard = map(torch.from_numpy, (sample.X, sample.mask, hard))
     return X, mask, torch.from_numpy(sample.y).float(), hard
+
+
+def check_fresh(sample, training, track_weight):
+    """An error unless a fresh sample can stand for the training events."""
+    sample.check_classes("fresh")
+    if sample.X.shape[1:] != training.X.shape[1:]:
+        shapes = f"{sample.X.shape[1:]}, not {training.X.shape[1:]}"
+        raise ValueError(f"fresh: an event has the shape {shapes}")
+    if track_weight and sample.hard is None:
+        raise ValueError("fresh: the sample does not know which tracks are hard")
 
 
 class OrderedBatches(IterableDataset):
@@ -49,15 +59,19 @@ class ShuffledBatches(IterableDataset):
     fresh : callable or None
         Epoch, from 1 → Sample of it; called in a thread of its own while the epoch before it is
         trained.
-    batch_size, seed : int
+    second : Sample or None
+        What ``fresh`` gives for epoch 1, if it is known already.
+    settings : dict
+        ``batch_size``, ``seed`` and ``track_weight`` of the training.
     trainer : lightning.Trainer
         Knows the epoch and the process.
     """
 
-    def __init__(self, sample, fresh, batch_size, seed, trainer):
-        self.sample, self.fresh, self.batch_size = sample, fresh, batch_size
-        self.seed, self.trainer = seed, trainer
-        self.thread, self.coming = ThreadPoolExecutor(1), (0, None)
+    def __init__(self, sample, fresh, second, settings, trainer):
+        self.sample, self.fresh, self.trainer = sample, fresh, trainer
+        self.batch_size, self.seed = settings["batch_size"], settings["seed"]
+        self.track_weight = settings["track_weight"]
+        self.thread, self.coming = ThreadPoolExecutor(1), (1, second)
 
     def __len__(self):
         return -(-len(self.sample) // self.batch_size)
@@ -82,12 +96,18 @@ class ShuffledBatches(IterableDataset):
             return self.sample
         known, coming = self.coming
         if epoch == 0:
-            sample = self.sample
-        else:
-            sample = coming.result() if coming and known == epoch else self.fresh(epoch)
+            return self.sample
+        if known != epoch:
+            coming = self.fresh(epoch)
+        sample = coming.result() if isinstance(coming, Future) else coming
+        check_fresh(sample, self.sample, self.track_weight)
         if epoch + 1 < self.trainer.max_epochs:
             self.coming = epoch + 1, self.thread.submit(self.fresh, epoch + 1)
         return sample
+
+    def close(self):
+        """Wait for what the thread has begun, and end it."""
+        self.thread.shutdown(cancel_futures=True)
 
 
 def mirrored(X, along, across):

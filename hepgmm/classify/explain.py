@@ -35,7 +35,7 @@ def attention(model, X, mask):
     -------
     array, float32, shape (n_blocks, n, n_heads, T, T)
         How much query i (second to last) takes from key j (last): the rows of real tracks add up to
-        1, those of padding are 0.
+        1, those of padding are 0. All at once in memory: give some hundred events.
 
     Raises
     ------
@@ -54,14 +54,15 @@ def attention(model, X, mask):
     X, mask = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(mask, dtype=torch.bool)
     check_tracks(X, mask)
     training = model.training
-    model.eval()
-    with torch.inference_mode():
-        attended = model.attended(X, mask)
-        tracks, weights = model.encoder(model.features(X, mask), mask), []
-        for block in model.blocks:
-            weights.append(block.weights(tracks, attended) * mask[:, None, :, None])
-            tracks = block(tracks, attended)
-    model.train(training)
+    try:
+        with torch.inference_mode():
+            attended = model.eval().attended(X, mask)
+            tracks, weights = model.encoder(model.features(X, mask), mask), []
+            for block in model.blocks:
+                weights.append(block.weights(tracks, attended) * mask[:, None, :, None])
+                tracks = block(tracks, attended)
+    finally:
+        model.train(training)
     return torch.stack(weights).numpy()
 
 
@@ -139,7 +140,7 @@ def permutation_importance(
     -------
     dict
         Name → ``{"value", "error"}``: mean loss of AUC, and its standard error over the
-        shufflings.
+        shufflings of these test events; other test events are not in it.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-__all__ = ["CLASSIFIERS", "classifier_names", "make_classifier", "register"]
+__all__ = ["CLASSIFIERS", "classifier_class", "classifier_names", "make_classifier", "register"]
 
 #: Name of a rung → its class.
 CLASSIFIERS: dict[str, type] = {}
@@ -114,7 +114,18 @@ def make_classifier(name, **options):
     >>> make_classifier("trees", max_iter=10).title
     'Boosted trees'
     """
+    return classifier_class(name)(**options)
+
+
+def classifier_class(name):
+    """The class of a rung, or an error that names those there are.
+
+    Examples
+    --------
+    >>> classifier_class("mlp").title
+    'MLP'
+    """
     known = classifier_names()
     if name not in known:
         raise ValueError(f"unknown classifier {name!r}; there are {', '.join(known)}")
-    return CLASSIFIERS[name](**options)
+    return CLASSIFIERS[name]

@@ -20,7 +20,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from hepgmm.classify.checkpoints import AtomicCheckpoints, Keeper, digest, finished_epochs
-from hepgmm.classify.epochs import OrderedBatches, ShuffledBatches, mirrored
+from hepgmm.classify.epochs import OrderedBatches, ShuffledBatches, check_fresh, mirrored
 from hepgmm.classify.storage import check_architecture, load_model
 
 __all__ = ["TrainingResult", "learning_rate_factor", "train"]
@@ -122,7 +122,9 @@ def train(
         plane through it, anew in each epoch; see ``hepgmm.classify.epochs.mirrored``.
     fresh : callable, optional
         Epoch, from 1 → training events of it, such as the same hard events with other pileup
-        (``Analysis.hard_events()["train"].sample``); the first epoch sees ``training``.
+        (``Analysis.hard_events()["train"].sample``); the first epoch sees ``training``. It is
+        called in a thread, beside the training of the epoch before, and has to leave torch's
+        global random numbers alone.
     track_weight : float
         Weight of a second loss, the cross-entropy of telling tracks of the hard collision from
         those of pileup, for a model with ``track_logits``; both samples need ``hard``.
@@ -136,7 +138,8 @@ def train(
         As Lightning has it.
     devices, nodes : int
         Devices of each machine, and machines. With more than one process each sees a part of every
-        batch, and gradients are averaged: the same training, to rounding, as in one.
+        batch, and gradients are averaged: to rounding the training of one, without dropout, mirrors
+        and track task, and if all batches divide evenly.
     precision : str
         As Lightning has it; "bf16-mixed" gains on a GPU that has it.
 
@@ -151,11 +154,6 @@ def train(
         other settings or other events), or if a loss becomes NaN or infinite.
     """
     check_architecture(model)
-    _check(training, validation, epochs, batch_size, learning_rate, schedule, step_epochs)
-    _check_tracks(model, track_weight, training, validation)
-    directory = Path(directory)
-    model = copy.deepcopy(model)
-    model.features.fit(training.X, training.mask)
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -164,9 +162,13 @@ def train(
         "step_epochs": step_epochs,
         "weight_decay": weight_decay,
         "mirror": mirror,
-        "track_weight": track_weight,
-        "seed": seed,
     }
+    _check(training, validation, **settings)
+    _check_tracks(model, track_weight, training, validation)
+    directory = Path(directory)
+    model = copy.deepcopy(model)
+    model.features.fit(training.X, training.mask)
+    settings |= {"track_weight": track_weight, "seed": seed}
     identity = {
         "architecture": type(model).__name__,
         **{f"model {name}": value for name, value in model.hyperparameters.items()},
@@ -174,9 +176,15 @@ def train(
         **settings,
         "training events": digest(training.X, training.mask, training.y),
         "validation events": digest(validation.X, validation.mask, validation.y),
+        "hard tracks": digest(training.hard) if track_weight else None,
+        "fresh events": None,
+        "processes": devices * nodes,
+        "precision": precision,
     }
-    if fresh and epochs > 1:
-        identity["fresh events"] = digest(fresh(1).X)
+    second = fresh(1) if fresh and epochs > 1 else None
+    if second is not None:
+        check_fresh(second, training, track_weight)
+        identity["fresh events"] = digest(second.X, second.mask, second.y)
     last = directory / "last.ckpt"
     history = finished_epochs(last, identity)
     if len(history) < epochs:
@@ -202,13 +210,26 @@ def train(
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
             )
-            batches = ShuffledBatches(training, fresh, batch_size, seed, trainer)
-            _fit(trainer, model, settings, batches, validation, last)
+            batches = ShuffledBatches(training, fresh, second, settings, trainer)
+            try:
+                _fit(trainer, model, settings, batches, validation, last)
+            finally:
+                batches.close()
     best = min(history, key=lambda row: row["val_loss"])
     return TrainingResult(load_model(directory / "best.safetensors"), history, best["epoch"])
 
 
-def _check(training, validation, epochs, batch_size, learning_rate, schedule, step_epochs):
+def _check(
+    training,
+    validation,
+    epochs,
+    batch_size,
+    learning_rate,
+    schedule,
+    step_epochs,
+    weight_decay,
+    mirror,
+):
     training.check_classes("training")
     validation.check_classes("validation")
     for name, value in (
@@ -224,12 +245,16 @@ def _check(training, validation, epochs, batch_size, learning_rate, schedule, st
         )
     if not isinstance(learning_rate, Real) or not 0 < learning_rate < math.inf:
         raise ValueError(f"train: learning_rate={learning_rate!r} is not finite and above 0")
+    if not isinstance(weight_decay, Real) or not 0 <= weight_decay < math.inf:
+        raise ValueError(f"train: weight_decay={weight_decay!r} is not finite and at least 0")
+    if not isinstance(mirror, bool | np.bool_):
+        raise ValueError(f"train: mirror={mirror!r} is neither true nor false")
     if schedule not in ("step", "cosine"):
         raise ValueError(f'train: schedule={schedule!r} is unknown; choose "step" or "cosine"')
 
 
 def _check_tracks(model, track_weight, training, validation):
-    if not 0 <= track_weight < math.inf:
+    if not isinstance(track_weight, Real) or not 0 <= track_weight < math.inf:
         raise ValueError(f"train: track_weight={track_weight!r} is not finite and at least 0")
     if track_weight and not getattr(model, "track_task", False):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -112,7 +113,10 @@ def _train_on_preset(options, chosen, inputs):
         raise ValueError(f"-p {next(iter(inputs))}: with --preset the model is that of the ladder")
     setting = Setting(options.preset, **SETTINGS[options.setting], seed=options.seed)
     done = setting.train(options.model, training=chosen or None)
-    model = load_model(done.paths[0].with_suffix("") / "best.safetensors")
+    weights = done.paths[0].with_suffix("") / "best.safetensors"
+    if not weights.exists():
+        raise ValueError(f"{weights}: gone, though its scores are kept; remove {done.paths[0]}")
+    model = load_model(weights)
     samples = setting.samples()
     figures = rung_figures(done.scores, samples["test"], seed=setting.seed)
     save_model(options.output, model)
@@ -145,7 +149,10 @@ def _parameters(given, architecture):
         key, found, value = each.partition("=")
         if not found or key not in known + own:
             raise ValueError(f"-p {each}: give KEY=VALUE with one of {', '.join(known + own)}")
-        (chosen if key in known else inputs)[key] = yaml.safe_load(value)
+        value = yaml.safe_load(value)
+        with suppress(TypeError, ValueError):  # YAML takes 1e-3 for text
+            value = float(value) if isinstance(value, str) else value
+        (chosen if key in known else inputs)[key] = value
     return chosen, inputs
 
 

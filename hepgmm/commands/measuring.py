@@ -8,8 +8,6 @@ import sys
 from hepgmm.arguments import add_output, add_preset, add_seed, count
 from hepgmm.io_utils import atomic_write, write_json
 
-SETTINGS = ("origin", "reconstructed", "hard", "real", "detector")
-
 
 def fill_benchmark(command):
     """Arguments of ``hepgmm benchmark``."""
@@ -161,7 +159,7 @@ def run_studies(options):
     )
     for name, rows in figures["studies"].items():
         print(f"{STUDIES[name].title}: AUC")
-        for row in rows:
+        for row in rows["settings"]:
             values = [
                 f"{rung['title']} {format_measurement(rung['figures']['auc'])}"
                 for rung in row["rungs"].values()
@@ -176,9 +174,8 @@ def fill_ladder(command):
     command.add_argument(
         "--settings",
         nargs="+",
-        choices=SETTINGS,
-        default=SETTINGS,
-        help="references of dz; training with synthetic and test with real pileup",
+        metavar="NAME",
+        help="origin, reconstructed, hard (references of dz), real, detector (real pileup)",
     )
     command.add_argument("--trainings", type=count, default=5, help="of each classifier (5)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
@@ -187,18 +184,18 @@ def fill_ladder(command):
 
 def run_ladder(options):
     """Train the classifiers, write their figures and show the tables."""
-    from hepgmm.ladder import climb, ladder_table
+    from hepgmm.ladder import SETTINGS, climb, ladder_table
 
     figures = climb(
         options.output,
         preset=options.preset,
         names=options.only,
-        settings=options.settings,
+        settings=options.settings or tuple(SETTINGS),
         trainings=options.trainings,
         training={"epochs": options.epochs} if options.epochs else None,
         progress=lambda step: print(step, file=sys.stderr, flush=True),
     )
-    for setting in options.settings:
+    for setting in options.settings or SETTINGS:
         print(f"setting: {setting}")
         print(ladder_table(figures, setting).to_string())
 

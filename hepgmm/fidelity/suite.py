@@ -281,15 +281,14 @@ def grown(name, size, samples, measurement):
 
 
 def average(figures):
-    """Mean of figures, its error that of the samples' spread if it is known and larger.
+    """Mean of figures over samples of training events, with its error.
 
-    Single errors are divided by the root of the number of samples, as if samples had nothing in
-    common; the test events, which they have, are many more than a sample.
+    The samples have the test events in common: of a single error, which is made by as many test as
+    synthetic events, half of the variance counts as theirs. To it comes the spread of the samples.
     """
     values, errors = (np.array([f[key] for f in figures]) for key in ("value", "error"))
-    root = np.sqrt(len(values))
-    spread = values.std(ddof=1) / root if len(values) > 1 else 0.0
-    error = float(max(spread, np.sqrt((errors**2).mean()) / root))
+    single, n = np.sqrt((errors**2).mean()), len(values)
+    error = np.sqrt(single**2 / 2 + values.var(ddof=1) / n) if n > 1 else single
     floor = float(np.mean([f["floor"] for f in figures]))
-    mean = {"value": float(values.mean()), "error": error, "floor": floor}
-    return mean | {"samples": values.tolist()}
+    mean = {"value": float(values.mean()), "error": float(error), "floor": floor}
+    return mean | {"samples": values.tolist(), "errors": errors.tolist()}

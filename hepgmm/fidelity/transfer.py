@@ -80,7 +80,8 @@ class Transfer:
         parts = [sample[i] for i in split_events(len(sample), fractions=fractions, seed=seed)]
         with TemporaryDirectory() as folder:
             model = MLP(features="asinh", seed=seed)
-            result = train(model, *parts, **TRAINING, seed=seed, directory=folder, progress=False)
+            options = TRAINING | {"batch_size": min(TRAINING["batch_size"], len(parts[0]))}
+            result = train(model, *parts, **options, seed=seed, directory=folder, progress=False)
         X, mask = self.test.X, self.test.mask
         return {"trees": trees.predict_proba(X, mask), "mlp": predict(result.model, X, mask)}
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from hepgmm.analysis import Analysis
-from hepgmm.cache import digest
+from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.changes import CHANGES
-from hepgmm.classify.registry import CLASSIFIERS
+from hepgmm.classify.registry import classifier_class
 from hepgmm.classify.samples import Sample
 from hepgmm.ladder.trainings import Trainings, trained_scores
 
 __all__ = ["SETTINGS", "Setting", "merged"]
+
+#: Keys that decide the split of the events, beside their numbers.
+SPLIT = ("training.test_fraction", "training.validation_fraction")
+#: Modules that decide what is trained on, beside those of the stages.
+CODE = ("ladder/settings", "ladder/trainings", "datasets")
 
 _REAL = {"groups": {"overlay": {"pileup": "shared"}}, "test": {"overlay": {"pileup": "real"}}}
 SETTINGS: dict[str, dict] = {
@@ -29,8 +35,8 @@ measured from, with the preset's pileup; in the last two, classifiers are traine
 class Setting:
     """Samples of a preset with some keys changed, made when they are needed.
 
-    Hard events are split in the same way in training and test whatever the test changes, so that no
-    hard event is in both.
+    The events of each mass are split by themselves, in the same way in training and test, so that
+    no hard event is in both.
 
     Parameters
     ----------
@@ -43,13 +49,18 @@ class Setting:
     change
         Of all samples, from ``hepgmm.classify.changes.CHANGES``.
     part
-        How many of the training and validation events are used.
+        Share of the training and validation events that is used.
     fresh
         Whether every network has fresh pileup in each epoch; if not, those that ask for it.
     seed
         Of the preset; its own when not given.
     workers
         Processes that generate events.
+
+    Raises
+    ------
+    ValueError
+        If the test has other numbers of events or other fractions: the split would be another.
     """
 
     def __init__(
@@ -69,21 +80,28 @@ class Setting:
         self.training = self.test = Analysis(preset, **groups, **options)
         if test is not None:
             self.test = Analysis(preset, **merged(groups, test), **options)
+            for key in ("data.n_qcd", "data.n_llp_per_mass", *SPLIT):
+                one, other = (each.parameters for each in (self.training, self.test))
+                group, name = key.split(".")
+                if one[group][name] != other[group][name]:
+                    raise ValueError(f"test: another {key} would split hard events otherwise")
         self.seed = self.training.parameters["seed"]
 
     def samples(self) -> dict[str, Sample]:
         """``train``, ``validation`` and ``test`` of this setting."""
         if self._samples is None:
             samples = dict(self.training.datasets(), test=self.test.datasets()["test"])
-            for name in ("train", "validation"):
-                # Events are in random order.
-                samples[name] = samples[name][: round(self.part * len(samples[name]))]
-            self._samples = {name: self._changed(part) for name, part in samples.items()}
+            if self.part < 1:
+                samples |= {name: self._hard(name).sample() for name in ("train", "validation")}
+            self._samples = {
+                name: self._changed(sample, number)
+                for number, (name, sample) in enumerate(samples.items())
+            }
         return self._samples
 
     def fresh_sample(self, epoch: int) -> Sample:
         """Training events of an epoch, from 1, with pileup of their own."""
-        return self._changed(self.training.hard_events()["train"].sample(epoch), epoch)
+        return self._changed(self._hard("train").sample(epoch), 0, epoch)
 
     def train(
         self,
@@ -110,13 +128,13 @@ class Setting:
         -------
         Trainings
         """
-        network = hasattr(CLASSIFIERS[name], "architecture")
-        fresh = network and (self.fresh or CLASSIFIERS[name].fresh_pileup)
+        cls = classifier_class(name)
+        fresh = hasattr(cls, "architecture") and (self.fresh or cls.fresh_pileup)
         keys = [each.key("datasets") for each in (self.training, self.test)]
         return trained_scores(
             name,
             self.samples,
-            key=digest([keys, self.change, self.part]),
+            key=digest([keys, self.change, self.part, *map(code_fingerprint, CODE)]),
             cache=self.training.cache,
             seeds=[[self.seed, number] for number in range(trainings)],
             fresh=self.fresh_sample if fresh else None,
@@ -124,10 +142,15 @@ class Setting:
             progress=progress,
         )
 
-    def _changed(self, sample, epoch=0):
+    @cache  # noqa: B019
+    def _hard(self, name):
+        part = self.training.hard_events()[name]
+        return part.part(self.part, seed=self.seed) if self.part < 1 else part
+
+    def _changed(self, sample, *key):
         if self.change is None:
             return sample
-        return CHANGES[self.change](sample, seed=[self.seed, epoch])
+        return CHANGES[self.change](sample, seed=[self.seed, *key])
 
 
 def merged(*groups: Mapping[str, Mapping]) -> dict:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepgmm.cache import code_fingerprint, digest
-from hepgmm.classify.registry import CLASSIFIERS, make_classifier
+from hepgmm.classify.registry import classifier_class, make_classifier
 from hepgmm.io_utils import atomic_write
 
 __all__ = ["Trainings", "trained_scores"]
@@ -76,7 +76,7 @@ def trained_scores(
     -------
     Trainings
     """
-    cls, rows, keys, paths = CLASSIFIERS[name], [], [], []
+    cls, rows, keys, paths = classifier_class(name), [], [], []
     code = [code_fingerprint("classify"), code_of(cls), code_of(getattr(cls, "architecture", None))]
     for number, seed in enumerate(seeds):
         keys.append(digest([key, name, training, seed, code, fresh is not None]))
@@ -109,7 +109,7 @@ def code_of(cls):
 def fit(name, samples, seed, fresh, training, path):
     """A trained rung; a network keeps its checkpoints beside ``path``."""
     options = {}
-    if hasattr(CLASSIFIERS[name], "architecture"):
+    if hasattr(classifier_class(name), "architecture"):
         options = {"directory": path.with_suffix(""), "training": {**(training or {})}}
         if fresh:
             options["training"]["fresh"] = fresh

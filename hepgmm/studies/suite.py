@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hepgmm.analysis import Analysis
+from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 from hepgmm.io_utils import write_json
-from hepgmm.ladder.figures import rung_figures
+from hepgmm.ladder.figures import difference, rung_figures
 from hepgmm.ladder.settings import Setting, merged
 from hepgmm.merit import environment
 from hepgmm.studies.catalogue import STUDIES
@@ -19,7 +20,7 @@ __all__ = ["EVENTS", "NAMES", "measure_studies"]
 
 #: Keys of the preset that the studies change: fewer events, of which more are for the test.
 EVENTS = {
-    "data": {"n_qcd": 12_000, "n_llp_per_mass": 6000, "llp_masses": [100.0, 500.0]},
+    "data": {"n_qcd": 8000, "n_llp_per_mass": 4000, "llp_masses": [100.0, 500.0]},
     "training": {"test_fraction": 0.4},
     "overlay": {"pileup": "shared"},
 }
@@ -49,7 +50,7 @@ def measure_studies(
     Parameters
     ----------
     path
-        JSON file of the figures, written after each setting; those of the same preset, events and
+        JSON file of the figures, written after each study; studies of the same preset, events and
         code that it holds already are kept.
     preset
         What the studies start from.
@@ -73,9 +74,11 @@ def measure_studies(
     Returns
     -------
     dict
-        ``studies`` → name → a list of settings with ``value``, ``events`` and ``rungs`` → name →
-        figures as :func:`hepgmm.ladder.rung_figures` gives them; ``seconds`` of the settings
-        measured; with the parameters, the versions and the machine.
+        ``studies`` → name → ``seconds`` that it took when it was trained, and ``settings``, a list
+        with ``value``, number of ``events`` and ``rungs`` → name → ``figures`` as
+        :func:`hepgmm.ladder.rung_figures` gives them and, where the test events are those of the
+        first setting, ``difference``, the AUC minus the first one's, paired; with the parameters,
+        the versions and the machine.
 
     Raises
     ------
@@ -90,13 +93,13 @@ def measure_studies(
         unknown = [each for each in given if each not in known]
         if unknown:
             raise ValueError(f"{what}: no {', '.join(unknown)}; there are {', '.join(known)}")
-    start = time.perf_counter()
     base = Analysis(preset, **events)
     about = {"parameters": base.parameters, "training": training, **environment()}
+    code = digest([code_fingerprint(name) for name in ("classify", "ladder", "studies")])
     figures = read_figures(path, about)
-    before = figures["seconds"]
+    figures["studies"] = {k: v for k, v in figures["studies"].items() if v["code"] == code}
     for study in studies:
-        rows = []
+        rows, first, start = [], {}, time.perf_counter()
         for point in STUDIES[study].points:
             progress(f"{study}: {point.value}")
             setting = Setting(
@@ -114,16 +117,23 @@ def measure_studies(
                     name, trainings=trainings, training=training, progress=progress
                 )
                 bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
+                test = setting.samples()["test"]
                 rungs[name] = {
                     "title": CLASSIFIERS[name].title,
-                    "figures": rung_figures(done.scores, setting.samples()["test"], **bootstrap),
+                    "figures": rung_figures(done.scores, test, **bootstrap),
                     "seconds": done.seconds,
                     "key": done.key,
                 }
+                here = setting.test.key("datasets")
+                there, scores = first.setdefault(name, (here, done.scores))
+                if rows and here == there:
+                    paired = difference(done.scores, scores, test, **bootstrap)
+                    rungs[name]["difference"] = paired
             sizes = {name: len(part) for name, part in setting.samples().items()}
             rows.append({"value": point.value, "events": sizes, "rungs": rungs})
-        figures["studies"][study] = rows
-        figures["seconds"] = before + time.perf_counter() - start
+        kept = figures["studies"].get(study, {"seconds": 0.0})["seconds"]
+        seconds = max(kept, time.perf_counter() - start)
+        figures["studies"][study] = {"code": code, "seconds": seconds, "settings": rows}
         write_json(path, figures)
     return figures
 
@@ -131,7 +141,7 @@ def measure_studies(
 def read_figures(path, about):
     """Figures that the file holds already, if they are of the same events and machine."""
     if not path.is_file():
-        return about | {"seconds": 0.0, "studies": {}}
+        return about | {"studies": {}}
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         other = [key for key in about if kept["studies"] is None or kept.get(key) != about[key]]

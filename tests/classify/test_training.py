@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +114,32 @@ def test_fresh_events_go_on_where_they_were_and_are_not_mixed(run, toy):
     resumed, whole = run(directory="stopped", fresh=fresh), run(directory="whole", fresh=fresh)
     assert_equal_results(resumed, whole)
     assert losses(whole) != losses(run(directory="plain"))
-    with pytest.raises(ValueError, match="other fresh events"):
-        run(directory="whole", fresh=lambda epoch: fresh(epoch, more=1))
+    for other in (lambda epoch: fresh(epoch, more=1), None):
+        with pytest.raises(ValueError, match="other fresh events"):
+            run(directory="whole", fresh=other)
+
+
+def test_fresh_events_have_to_be_of_the_same_kind(run, toy):
+    other = toy(70, seed=1)
+    with pytest.raises(ValueError, match="fresh: no background event"):
+        run(fresh=lambda epoch: other[other.y == 1])
+    with pytest.raises(ValueError, match=r"fresh: an event has the shape \(9, 6\), not \(8, 6\)"):
+        run(fresh=lambda epoch: toy(70, seed=1, n_tracks=9))
+    blind = type(other)(other.X, other.mask, other.y)
+    with pytest.raises(ValueError, match="fresh: the sample does not know which tracks are hard"):
+        run(small_transformer(track_task=True), fresh=lambda epoch: blind, track_weight=0.5)
+
+
+def test_an_error_of_fresh_events_comes_up_and_leaves_no_thread(run, toy):
+    def fresh(epoch):
+        if epoch == 2:
+            raise RuntimeError("no pileup left")
+        return toy(70, seed=epoch)
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="no pileup left"):
+        run(fresh=fresh)
+    assert threading.active_count() <= before
 
 
 def test_a_track_task_learns_what_is_hard(run, toy):
@@ -364,6 +389,7 @@ def test_one_bar_and_nothing_else_is_printed(run, capfd, recwarn):
     [
         ({"learning_rate": 1e-2}, "other learning_rate"),
         ({"seed": 8}, "other seed"),
+        ({"precision": "bf16-mixed"}, "other precision"),
         ({"epochs": 9}, "other epochs"),
         ({"model": small_transformer(seed=2)}, "other model seed, initial weights"),
         ({"model": MLP()}, "other architecture"),
@@ -460,6 +486,9 @@ def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path):
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
         ({"batch_size": 71}, "batch_size=71 is more than the 70 training events"),
         ({"epochs": "few"}, "epochs='few' is not a whole number"),
+        ({"mirror": "maybe"}, "mirror='maybe' is neither true nor false"),
+        ({"weight_decay": -1}, "weight_decay=-1 is not finite and at least 0"),
+        ({"track_weight": "a"}, "track_weight='a' is not finite and at least 0"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0 is not finite and above 0"),
         ({"learning_rate": math.inf}, "learning_rate=inf is not finite and above 0"),
         ({"learning_rate": math.nan}, "learning_rate=nan is not finite and above 0"),
