@@ -32,19 +32,12 @@ def training_flops(parameters: Mapping) -> float:
     >>> training_flops(load_preset("quick", training={"epochs_transformer": 5})) / one
     5.0
     """
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
     from hepgmm.classify import Transformer
+    from hepgmm.classify.operations import training_operations
 
     options, n_tracks = parameters["training"], parameters["overlay"]["max_tracks"]
     model = Transformer(features=options["features"], feedforward=options["feedforward"])
-    # Only this way of computing attention is made of products that the counter knows.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        X, mask = torch.rand(2, n_tracks, 6) + 0.1, torch.ones(2, n_tracks, dtype=torch.bool)
-        model(X, mask).sum().backward()
-    return counter.get_total_flops() / 2 * _sizes(parameters)["transformer"]
+    return training_operations(model, n_tracks) * _sizes(parameters)["transformer"]
 
 
 def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> dict[str, float]:

@@ -101,6 +101,7 @@ _NETWORK = tuple(
         "models",
         "epochs",
         "checkpoints",
+        "learning",
         "training",
     )
 )

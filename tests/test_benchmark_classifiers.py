@@ -6,6 +6,8 @@ import torch
 from hepgmm.benchmark import classifiers
 from hepgmm.benchmark.overlaying import overlay_speed
 from hepgmm.classify.models import Transformer
+from hepgmm.classify.operations import training_operations
+from hepgmm.classify.registry import CLASSIFIERS
 
 
 def test_torchs_own_transformer_is_the_same_function():
@@ -18,7 +20,10 @@ def test_torchs_own_transformer_is_the_same_function():
     torch.testing.assert_close(theirs(X, mask), ours(X, mask), rtol=1e-5, atol=1e-5)
 
 
-def test_every_network_is_timed():
+def test_every_network_is_timed(monkeypatch):
+    scan = {"n_tracks": (5, 9), "n_blocks": (1, 2)}
+    for name, value in {"SCAN": scan, "BATCH": 4, "SIDE": 64}.items():
+        monkeypatch.setattr(classifiers, name, value)
     pytest.importorskip("onnxruntime", reason="needs hepgmm[onnx]")
     pytest.importorskip("onnxscript", reason="needs hepgmm[onnx]")
     figures = classifiers.benchmark_classifiers(names=("mlp", "transformer"), n_events=4, repeats=2)
@@ -26,7 +31,13 @@ def test_every_network_is_timed():
     assert set(figures["training"]) == {"mlp", "transformer"}
     for name, times in figures["latency"].items():
         assert 0 < times["median"] <= times["p99"], name
-    assert all(figures["faster"][name]["value"] > 0 for name in ("torch", "blocks"))
+    assert all(figures["faster"][name]["value"] > 0 for name in ("torch", "blocks", "dropout"))
+    for name, rate in figures["training"].items():
+        each = training_operations(CLASSIFIERS[name].architecture(**CLASSIFIERS[name].options), 80)
+        assert figures["operations"][name]["value"] == pytest.approx(rate["value"] * each / 1e9)
+    assert figures["peak"]["value"] > 0
+    found = {name: tuple(map(int, rates)) for name, rates in figures["scan"].items()}
+    assert found == scan
     with pytest.raises(ValueError, match="the paper's transformer is what"):
         classifiers.benchmark_classifiers(names=("mlp",))
 

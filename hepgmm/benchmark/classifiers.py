@@ -16,6 +16,7 @@ from hepgmm.classify.export import export_onnx, onnx_latency
 from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
 from hepgmm.classify.models import Transformer
+from hepgmm.classify.operations import training_operations
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 from hepgmm.merit import environment
 
@@ -25,6 +26,15 @@ __all__ = ["TorchTransformer", "benchmark_classifiers"]
 BATCH = 128
 #: The paper's.
 DROPOUT = 0.1
+#: What the paper's transformer is varied in, one at a time.
+SCAN = {
+    "n_tracks": (20, 40, 80, 160),
+    "width": (16, 32, 64, 128),
+    "n_heads": (1, 2, 4, 8),
+    "n_blocks": (1, 2, 4, 6),
+}
+#: Side of the square matrices whose product shows what the core can do.
+SIDE = 1024
 
 
 class TorchTransformer(nn.Module):
@@ -103,7 +113,9 @@ def benchmark_classifiers(
         the paper's transformer in torch's own blocks with its default loader, ``blocks`` without
         that loader; ``dropout`` and ``torch_dropout``: ours and torch's with the paper's dropout of
         0.1, which torch's blocks apply to the attention weights, too; ``faster``, how many times
-        ours is faster than each; ``latency``: name → ``median`` and ``p99`` [ms] of an event
+        ours is faster than each; ``operations``: name → GFLOP/s of the matrix products in
+        training, and ``peak``, that of a product of two large matrices; ``scan``: tracks, width,
+        heads or blocks → value → events a second of the paper's transformer; ``latency``: name → ``median`` and ``p99`` [ms] of an event
         through onnxruntime; with the versions and the machine.
 
     Raises
@@ -138,12 +150,16 @@ def benchmark_classifiers(
             "dropout": epoch(dropped, data),
             "torch_dropout": loader_epoch(TorchTransformer(dropped), data),
         }
+        tasks["peak"] = product()
         for task in tasks.values():
             task()
         seconds = in_turns(tasks, repeats)
+        scan = scan_transformer(networks["transformer"], repeats, seed)
     finally:
         torch.set_num_threads(threads)
+    peak = summary(2e-9 * SIDE**3 / seconds.pop("peak"))
     rates = {name: summary(n_events / times) for name, times in seconds.items()}
+    giga = {name: training_operations(network, 80) / 1e9 for name, network in networks.items()}
     return {
         "seed": seed,
         "repeats": repeats,
@@ -154,8 +170,40 @@ def benchmark_classifiers(
             "blocks": ratio(seconds["blocks"], seconds["transformer"]),
             "dropout": ratio(seconds["torch_dropout"], seconds["dropout"]),
         },
+        "operations": {
+            name: {part: each * rates[name][part] for part in ("value", "error")}
+            for name, each in giga.items()
+        },
+        "peak": peak,
+        "scan": scan,
         "training": rates,
         "latency": {name: latency(network, data) for name, network in networks.items()},
+    }
+
+
+def product():
+    """A function that multiplies two large matrices."""
+    one, other = torch.rand(2, SIDE, SIDE)
+    return lambda: one @ other
+
+
+def scan_transformer(model, repeats, seed):
+    """Training rate of the paper's transformer with one number changed at a time."""
+    rng, tasks = np.random.default_rng(seed), {}
+    for name, values in SCAN.items():
+        for value in values:
+            n_tracks = value if name == "n_tracks" else 80
+            other = {} if name == "n_tracks" else {name: value}
+            X = np.abs(rng.standard_normal((BATCH, n_tracks, 6), dtype=np.float32)) + 0.01
+            data = X, np.ones((BATCH, n_tracks), dtype=bool), np.arange(BATCH) % 2.0
+            network = Transformer(**model.hyperparameters | other)
+            tasks[name, value] = epoch(network, (*data[:2], data[2].astype(np.float32)))
+    for task in tasks.values():
+        task()
+    seconds = in_turns(tasks, repeats)
+    return {
+        name: {str(value): summary(BATCH / seconds[name, value]) for value in values}
+        for name, values in SCAN.items()
     }
 
 

@@ -11,7 +11,14 @@ from hepgmm.plots.histograms import count, draw
 from hepgmm.plots.style import COLOURS
 from hepgmm.report import CLASSIFIERS
 
-__all__ = ["learning_rates", "loss_curves", "network_inputs", "parameter_table", "transform_table"]
+__all__ = [
+    "cost_scan",
+    "learning_rates",
+    "loss_curves",
+    "network_inputs",
+    "parameter_table",
+    "transform_table",
+]
 
 
 def transform_table() -> str:
@@ -66,6 +73,45 @@ def parameter_table(models: Mapping[str, object]) -> str:
                 lines.append(f"| {title} | {part}{copies} | {size:,} |")
         lines.append(f"| **{title}** | **all** | **{total:,}** |")
     return "\n".join(lines)
+
+
+def cost_scan(scan, *, title: str):
+    """Draw how the training rate of the transformer falls with its numbers.
+
+    Parameters
+    ----------
+    scan
+        Tracks, width, heads, blocks → value → ``{"value", "error"}`` in events a second, as
+        :func:`hepgmm.benchmark.classifiers.benchmark_classifiers` gives them.
+    title
+        What is measured.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> rate = {"value": 100.0, "error": 3.0}
+    >>> figure = cost_scan({"n_blocks": {"1": rate, "2": rate}}, title="toy")
+    >>> figure.axes[0].get_xlabel()
+    'attention blocks'
+    >>> pyplot.close(figure)
+    """
+    names = {"n_tracks": "tracks", "width": "width", "n_heads": "heads"}
+    names["n_blocks"] = "attention blocks"
+    figure, grid = pyplot.subplots(
+        1, len(scan), figsize=(2 + 2.4 * len(scan), 3.6), sharey=True, squeeze=False
+    )
+    for axes, (name, rates) in zip(grid[0], scan.items(), strict=True):
+        value, error = np.array([[rate["value"], rate["error"]] for rate in rates.values()]).T
+        axes.errorbar([int(x) for x in rates], value, error, fmt="o-", color=COLOURS["transformer"])
+        axes.set(xlabel=names[name], xscale="log", yscale="log")
+        axes.set_xticks([int(x) for x in rates], list(rates))
+        axes.xaxis.minorticks_off()
+    grid[0, 0].set_ylabel("training [events/s]")
+    figure.suptitle(title)
+    return figure
 
 
 def network_inputs(features, sample, *, title: str, bins: int = 40):

@@ -15,10 +15,11 @@ import torch
 
 import hepgmm
 from hepgmm.classify.epochs import mirrored
+from hepgmm.classify.learning import learning_rate_factor
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.models import MLP, Transformer, predict
 from hepgmm.classify.storage import load_model
-from hepgmm.classify.training import learning_rate_factor, train
+from hepgmm.classify.training import train
 
 
 def small_transformer(seed=1, **options):
