@@ -115,8 +115,9 @@ def benchmark_classifiers(
         0.1, which torch's blocks apply to the attention weights, too; ``faster``, how many times
         ours is faster than each; ``operations``: name → GFLOP/s of the matrix products in
         training, and ``peak``, that of a product of two large matrices; ``scan``: tracks, width,
-        heads or blocks → value → events a second of the paper's transformer; ``latency``: name → ``median`` and ``p99`` [ms] of an event
-        through onnxruntime; with the versions and the machine.
+        heads or blocks → value → events a second of the paper's transformer; ``latency``: name →
+        ``median`` and ``p99`` [ms] of an event through onnxruntime; with the versions and the
+        machine.
 
     Raises
     ------
