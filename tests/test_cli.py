@@ -198,6 +198,31 @@ def test_overlay_train_evaluate_from_files_to_figures(tracks, capsys):
     assert "auc" in capsys.readouterr().out
 
 
+def test_train_on_a_preset_as_the_ladder_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HEPGMM_CACHE", str(tmp_path / "cache"))
+    preset = tmp_path / "tiny.yaml"
+    preset.write_text(
+        "preset: tiny\nseed: 1\ndata: {n_minbias: 40, n_pool: 60, n_qcd: 120, n_llp_per_mass: 60}\n"
+        "overlay: {mu: 2, pileup: real}\n"
+    )
+    model = tmp_path / "mlp.safetensors"
+    options = f"--preset {preset} --model mlp -p epochs=1 -p batch_size=32 -o {model}".split()
+    assert main(["train", *options]) == 0
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["training"]["events"]["test"] == 48 and card["training"]["setting"] == "origin"
+    printed = capsys.readouterr().out
+    assert f"{card['metrics']['test']['auc']['value']:.2f}" in printed
+    assert main(["train", *options]) == 0
+    assert json.loads(model.with_suffix(".json").read_text()) == card
+    assert "1/1" not in capsys.readouterr().err
+    for more, message in (
+        (["-p", "width=8"], "-p width: with --preset the model is that of the ladder"),
+        (["--setting", "beam"], "--setting: 'beam' is not one of origin"),
+    ):
+        assert main(["train", *options, *more]) == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
