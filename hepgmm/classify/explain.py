@@ -67,7 +67,9 @@ def attention(model, X, mask):
 
 
 def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
-    """How much of its attention an average track of one group gives to each group.
+    """How much of its attention to others an average track of one group gives to each group.
+
+    What a track gives to itself is left out, and the rest scaled to add up to 1.
 
     Parameters
     ----------
@@ -83,25 +85,30 @@ def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
     dict
         Giving group → receiving group → ``{"value", "chance"}``: the mean over giving tracks of the
         attention that receiving tracks get together, and what they would get if attention were even
-        over the tracks of an event.
+        over the other tracks of the event. Events of one track are left out.
 
     Examples
     --------
-    >>> sample = Sample(np.ones((1, 2, 5)), np.ones((1, 2)), [1])
-    >>> groups = {"first": np.array([[True, False]]), "second": np.array([[False, True]])}
-    >>> shares = attention_shares(np.array([[[0.9, 0.1], [0.5, 0.5]]]), sample, groups)
-    >>> shares["first"]["second"]
-    {'value': 0.1, 'chance': 0.5}
+    >>> sample = Sample(np.ones((1, 3, 5)), np.ones((1, 3)), [1])
+    >>> groups = {"first": np.array([[True, False, False]])}
+    >>> groups["others"] = ~groups["first"]
+    >>> weights = np.array([[[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.4, 0.4, 0.2]]])
+    >>> attention_shares(weights, sample, groups)["others"]["first"]
+    {'value': 0.625, 'chance': 0.5}
     """
-    even = sample.mask / np.maximum(sample.mask.sum(1, keepdims=True), 1)
+    several = sample.mask.sum(1) > 1
+    mask, weights = sample.mask[several], weights[several] * (1 - np.eye(weights.shape[-1]))
+    weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
+    own = {name: group[several] & mask for name, group in groups.items()}
     shares: dict = {}
-    for giver, giving in groups.items():
-        giving = giving & sample.mask
+    for giver, giving in own.items():
         number = max(giving.sum(), 1)
         shares[giver] = {}
-        for receiver, receiving in groups.items():
-            received = np.einsum("nij,nj->ni", weights, receiving & sample.mask)
-            chance = (even * receiving).sum(1, keepdims=True) * np.ones(giving.shape)
+        for receiver, receiving in own.items():
+            received = np.einsum("nij,nj->ni", weights, receiving)
+            # A track of the receiving group is not among the others that it looks at.
+            others = receiving.sum(1, keepdims=True) - receiving
+            chance = others / (mask.sum(1, keepdims=True) - 1)
             shares[giver][receiver] = {
                 "value": float((received * giving).sum() / number),
                 "chance": float((chance * giving).sum() / number),

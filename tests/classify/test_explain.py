@@ -34,7 +34,7 @@ def test_vertex_bias_turns_attention_to_the_same_vertex(toy):
     groups = {"one": X[..., 4] == 10, "other": X[..., 4] == -40}
     shares = attention_shares(weights, sample, groups)
     for one, other in (("one", "other"), ("other", "one")):
-        assert shares[one][one]["value"] > 0.99 > 0.7 > shares[one][one]["chance"]
+        assert shares[one][one]["value"] > 0.99 > 0.6 > shares[one][one]["chance"]
         assert shares[one][other]["value"] < 0.01
         total = shares[one][one]["chance"] + shares[one][other]["chance"]
         assert total == pytest.approx(1)
@@ -43,8 +43,10 @@ def test_vertex_bias_turns_attention_to_the_same_vertex(toy):
 def test_even_attention_is_chance(toy):
     sample = toy(40, seed=4)
     even = sample.mask[:, None, :] / sample.mask.sum(1)[:, None, None]
+    even = even + 3 * np.eye(8)  # what a track gives to itself does not count
     groups = {"hard": sample.hard, "pileup": sample.mask & ~sample.hard}
     for shares in attention_shares(even * np.ones((1, 8, 1)), sample, groups).values():
+        assert sum(share["value"] for share in shares.values()) == pytest.approx(1)
         for share in shares.values():
             assert share["value"] == pytest.approx(share["chance"])
 
