@@ -61,6 +61,7 @@ def attended_tracks(sample, event: int, received, *, title: str):
             )
     # The vertices lie within a few times 53 mm; decays may point far beyond.
     axes.set_xscale("symlog", linthresh=200)
+    axes.set_xlim(-5000, 5000)
     axes.set(xlabel="$d_z$ [mm]", ylabel=r"$\eta$", title=title, ylim=(-4.7, 4.7))
     legend = figure.legend(loc="outside lower center", ncols=2)
     for handle in legend.legend_handles:
