@@ -69,7 +69,7 @@ def climb(
         ``settings``: name → ``events`` of each sample, and ``rungs`` →
         name → ``title``, ``figures`` (:func:`~hepgmm.ladder.rung_figures`), ``above_trees``
         (difference in AUC to the boosted trees), ``roc``
-        (:func:`~hepgmm.ladder.figures.roc_band`), number of ``trainings``, ``seconds`` of one, and
+        (``hepgmm.ladder.figures.roc_band``), number of ``trainings``, ``seconds`` of one, and
         digests of what decided it; with the preset, its parameters, the versions and the machine.
 
     Raises
