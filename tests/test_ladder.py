@@ -32,7 +32,7 @@ class Analysis:
 
     made: list = []  # noqa: RUF012
 
-    def __init__(self, preset, *, seed=None, workers=None, overlay=None, **groups):
+    def __init__(self, preset, *, seed=None, workers=None, progress=True, overlay=None, **groups):
         self.name, self.cache = preset, self.folder
         self.parameters = {"preset": preset, "seed": seed or 3, "overlay": overlay}
 

@@ -56,6 +56,8 @@ class Setting:
         Of the preset; its own when not given.
     workers
         Processes that generate events.
+    progress
+        Whether stages show what they do.
 
     Raises
     ------
@@ -74,9 +76,10 @@ class Setting:
         fresh: bool = False,
         seed: int | None = None,
         workers: int | None = None,
+        progress: bool = True,
     ):
         self.change, self.part, self.fresh, self._samples = change, part, fresh, None
-        options = {"seed": seed, "workers": workers}
+        options = {"seed": seed, "workers": workers, "progress": progress}
         self.training = self.test = Analysis(preset, **groups, **options)
         if test is not None:
             self.test = Analysis(preset, **merged(groups, test), **options)
