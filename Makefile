@@ -35,7 +35,7 @@ benchmark: $(INSTALLED) ## speed of mixtures and classifiers: results/benchmarks
 fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.json, two hours
 	$(BIN)/hepgmm fidelity --seed 9241 --repeats 5 --workers 2 -o results/fidelity.json
 
-ladder: $(INSTALLED) ## every classifier, three references of dz: results/ladder.json, hours
+ladder: $(INSTALLED) ## every classifier, five settings: results/ladder.json, half a day
 	$(BIN)/hepgmm ladder --trainings 1 -o results/ladder.json
 
 studies: $(INSTALLED) ## classifiers over pileup, lifetime, detector, …: results/studies.json, an hour

@@ -187,7 +187,7 @@ def test_bad_input_is_told(coin, tmp_path, capsys):
     with pytest.raises(ValueError, match="trainings = 0"):
         climb(tmp_path / "x.json", trainings=0)
     (tmp_path / "x.json").write_text("[1]")
-    with pytest.raises(ValueError, match="not a file of figures of the ladder"):
+    with pytest.raises(ValueError, match="not a file of settings and their figures"):
         climb(tmp_path / "x.json", names=NAMES)
     assert main(["ladder", "--only", "gnn", "-o", f"{tmp_path}/y.json"]) == 2
     assert "no gnn" in capsys.readouterr().err

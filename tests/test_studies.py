@@ -180,7 +180,7 @@ def test_bad_input_is_named(tmp_path, capsys):
         measure_studies(tmp_path / "a.json", names=["oracle"])
     for content in ("{", "[]", "{}"):
         (tmp_path / "a.json").write_text(content)
-        with pytest.raises(ValueError, match=r"a\.json: not a file of studies"):
+        with pytest.raises(ValueError, match=r"a\.json: not a file of studies and their figures"):
             measure_studies(tmp_path / "a.json", studies=["mu"])
     assert main(["studies", "--only", "weather", "-o", str(tmp_path / "b.json")]) == 2
     assert "no weather" in capsys.readouterr().err

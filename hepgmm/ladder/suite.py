@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from hepgmm.analysis import Analysis
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
-from hepgmm.io_utils import write_json
+from hepgmm.io_utils import read_figures, write_json
 from hepgmm.ladder.figures import difference, roc_band, rung_figures
 from hepgmm.ladder.settings import SETTINGS, Setting, merged
 from hepgmm.merit import environment
@@ -90,11 +89,8 @@ def climb(
         raise ValueError(f"trainings = {trainings}: give at least 1")
     base = Analysis(preset, seed=seed, **groups)
     about = {"parameters": base.parameters, "training": training, **environment()}
-    figures = read_figures(path)
-    other = [key for key in about if figures.get(key, about[key]) != about[key]]
-    if other:
-        raise ValueError(f"{path}: of other {', '.join(other)}; name another file, or remove it")
-    figures |= about | {"preset": base.parameters["preset"]}
+    figures = read_figures(path, about, "settings")
+    figures["preset"] = base.parameters["preset"]
     bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
     for label in settings:
         own = SETTINGS[label]
@@ -123,16 +119,3 @@ def climb(
             figures["settings"][label]["rungs"] = ordered
             write_json(path, figures)
     return figures
-
-
-def read_figures(path):
-    """Figures that the file holds already."""
-    if not path.is_file():
-        return {"settings": {}}
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        kept = None
-    if not isinstance(kept, dict) or "settings" not in kept:
-        raise ValueError(f"{path}: not a file of figures of the ladder; name another one")
-    return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from hepgmm.analysis import Analysis
 from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
-from hepgmm.io_utils import write_json
+from hepgmm.io_utils import read_figures, write_json
 from hepgmm.ladder.figures import difference, rung_figures
 from hepgmm.ladder.settings import Setting, merged
 from hepgmm.merit import environment
@@ -96,7 +95,7 @@ def measure_studies(
     base = Analysis(preset, **events)
     about = {"parameters": base.parameters, "training": training, **environment()}
     code = digest([code_fingerprint(name) for name in ("classify", "ladder", "studies")])
-    figures = read_figures(path, about)
+    figures = read_figures(path, about, "studies")
     figures["studies"] = {k: v for k, v in figures["studies"].items() if v["code"] == code}
     for study in studies:
         rows, first, start = [], {}, time.perf_counter()
@@ -136,17 +135,3 @@ def measure_studies(
         figures["studies"][study] = {"code": code, "seconds": seconds, "settings": rows}
         write_json(path, figures)
     return figures
-
-
-def read_figures(path, about):
-    """Figures that the file holds already, if they are of the same events and machine."""
-    if not path.is_file():
-        return about | {"studies": {}}
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [key for key in about if kept["studies"] is None or kept.get(key) != about[key]]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: not a file of studies; name another one") from None
-    if other:
-        raise ValueError(f"{path}: of other {', '.join(other)}; name another file, or remove it")
-    return kept
