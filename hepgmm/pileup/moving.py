@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from hepgmm.pileup.decays import redecay
 from hepgmm.pileup.templates import LOG_CLOSE, REACH
 
-__all__ = ["Draws", "fill_events"]
+__all__ = ["FORWARD", "Draws", "fill_events"]
 
-
+#: Prompt tracks beyond this abs(eta) are in the forward region.
+FORWARD = 4.5
 #: Squared distance from the mean, in standard deviations, that a hundredth of a Gaussian in two and
 #: in four dimensions exceeds: quantiles of χ².
 OUTER_2, OUTER_4 = 9.210, 13.277
@@ -27,8 +29,6 @@ class Draws(NamedTuple):
         Trial azimuths of the displaced tracks, ``(n, k)`` in rad.
     flips
         Trial signs of their eta, ``(n, k)``.
-    normal
-        Standard normals ``(n, 2)`` of the boost and of the momentum scale.
     rotation
         Azimuth of the event, ``(n,)`` in rad.
     mirrors
@@ -41,7 +41,6 @@ class Draws(NamedTuple):
 
     turns: np.ndarray
     flips: np.ndarray
-    normal: np.ndarray
     rotation: np.ndarray
     mirrors: np.ndarray
     uniform: np.ndarray
@@ -49,7 +48,9 @@ class Draws(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, widths, pulls):
+def fill_events(
+    tracks, starts, chosen, partner, templates, decays, draws, redraw, redraw_decays, width
+):
     """Make events of the prompt tracks of one template and the displaced ones of another.
 
     Parameters
@@ -63,18 +64,18 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
         Template of the prompt and of the displaced tracks, ``(n,)``.
     templates
         The ``Templates``.
+    decays
+        The ``Decays`` of their tracks.
     draws
         The :class:`Draws`.
     redraw
-        Fresh part h of each coordinate of prompt and of displaced tracks, ``(2, 4)``.
-    widths
-        Standard deviations ``(3,)`` of the boost in eta, of the logarithm of the scale, and in rad
-        of the azimuth of a prompt track.
-    pulls
-        What is added to eta and to log pT of the prompt tracks of each template, ``(n, 2)``, before
-        the event is mirrored, boosted and scaled.
+        Fresh part h of each coordinate of prompt tracks, of those in the forward region, and of
+        displaced tracks without a decay, ``(3, 4)``.
+    redraw_decays
+        Fresh part of the proper time of decays.
+    width
+        Standard deviation in rad of the azimuth by which a prompt track is turned.
     """
-    keep, reach = np.sqrt(1 - redraw**2), np.abs(templates.limits[:, 0]).max()
     point = np.empty(4)
     for i in range(len(chosen)):
         a, b = chosen[i], partner[i]
@@ -82,31 +83,34 @@ def fill_events(tracks, starts, chosen, partner, templates, draws, redraw, width
         best = orient(
             templates, a, displaced, templates.offsets[b + 1], draws.turns[i], draws.flips[i]
         )
-        scale = math.exp(pulls[a, 1] + widths[1] * draws.normal[i, 1])
-        boost = draws.mirrors[i, 1] * pulls[a, 0] + widths[0] * draws.normal[i, 0]
-        for to in range(starts[i], starts[i + 1]):
-            number = to - starts[0]
-            t, d, turn, flip = templates.offsets[a] + to - starts[i], 2, 0.0, 1.0
-            if to - starts[i] >= n_prompt:
-                t, d = displaced + to - starts[i] - n_prompt, 4
-                turn, flip = draws.turns[i, best], draws.flips[i, best]
-            if d == 2:
-                place(point, templates, t, 2, draws, number, keep[0], redraw[0])
-                turn = widths[2] * draws.track_normal[number, 2]
-            else:
-                place(point, templates, t, 4, draws, number, keep[1], redraw[1])
-            flip *= draws.mirrors[i, 1]
-            pt = math.exp(point[1]) * (scale if d == 2 else 1.0)
-            tracks[0, to] = pt * math.cos(templates.phi[t] + turn)
-            eta = flip * point[0]
-            tracks[1, to] = eta + boost * max(0.0, 1 - (eta / reach) ** 2)
-            tracks[2, to] = pt * math.sin(templates.phi[t] + turn)
-            tracks[3, to], tracks[4, to] = 0.0, 0.0
-            if d == 4:
-                tracks[3, to] = draws.mirrors[i, 0] * templates.signs[t, 0] * math.exp(point[2])
-                tracks[4, to] = flip * templates.signs[t, 1] * math.exp(point[3])
         own = tracks[:, starts[i] : starts[i + 1]]
-        balance(own, templates.sums[a], draws.mirrors[i, 0], draws.rotation[i])
+        for to in range(own.shape[1]):
+            number, flip = starts[i] - starts[0] + to, draws.mirrors[i, 1]
+            if to < n_prompt:
+                t, turn = templates.offsets[a] + to, width * draws.track_normal[number, 2]
+                forward = int(abs(templates.points[t, 0]) > FORWARD)
+                place(point, templates, t, 2, draws, number, redraw[forward])
+                phi, d0, dz = templates.phi[t], 0.0, 0.0
+            else:
+                t, turn = displaced + to - n_prompt, draws.turns[i, best]
+                flip *= draws.flips[i, best]
+                decay = decays.number[t]
+                if decay < 0:
+                    place(point, templates, t, 4, draws, number, redraw[2])
+                    phi = templates.phi[t]
+                    d0 = templates.signs[t, 0] * math.exp(point[2])
+                    dz = templates.signs[t, 1] * math.exp(point[3])
+                else:
+                    point[0], point[1] = templates.points[t, 0], templates.points[t, 1]
+                    # Both tracks of a decay share the number of the first, in the same event.
+                    normal = draws.track_normal[number + decays.first[decay] - t, 0]
+                    slope = math.sinh(point[0])
+                    phi, d0, dz = redecay(decays, t, slope, normal, redraw_decays)
+            pt = math.exp(point[1])
+            own[0, to], own[2, to] = pt * math.cos(phi + turn), pt * math.sin(phi + turn)
+            own[1, to], own[4, to] = flip * point[0], flip * dz
+            own[3, to] = draws.mirrors[i, 0] * d0
+        balance(own, n_prompt, templates.recoil[b], draws.mirrors[i, 0], draws.rotation[i])
 
 
 @njit(nogil=True, cache=True)
@@ -129,11 +133,12 @@ def orient(templates, a, first, last, turns, flips):
 
 
 @njit(nogil=True, cache=True)
-def place(point, templates, t, d, draws, number, keep, redraw):
+def place(point, templates, t, d, draws, number, redraw):
     """Put ``point`` where track t moves to within one of its components, drawn at random.
 
-    It stays where it is if it, or its new place, is in the outer hundredth of the component, or
-    the new place outside the range of all templates. The step is a Metropolis step: it leaves what
+    It stays where it is if it, or its new place, is in the outer hundredth of the component, if the
+    new place is outside the range of all templates, or if a prompt track would enter or leave the
+    forward region. The step is a Metropolis step: it leaves what
     is Gaussian inside as it is, and what is not Gaussian outside.
 
     Parameters
@@ -150,8 +155,8 @@ def place(point, templates, t, d, draws, number, keep, redraw):
         The :class:`Draws`, of which the track takes those of row ``number``.
     number
         Its number in the batch.
-    keep, redraw
-        √(1 - h²) and h of each coordinate, ``(4,)``.
+    redraw
+        h of each coordinate, ``(4,)``.
     """
     old, limits = templates.points, templates.limits
     means, factors, inverses = templates.means, templates.factors, templates.inverses
@@ -164,7 +169,8 @@ def place(point, templates, t, d, draws, number, keep, redraw):
         whitened = 0.0
         for column in range(row + 1):
             whitened += inverses[k, row, column] * (old[t, column] - means[k, column])
-        point[row] = keep[row] * whitened + redraw[row] * draws.track_normal[number, row]
+        h = redraw[row]
+        point[row] = math.sqrt(1 - h * h) * whitened + h * draws.track_normal[number, row]
         before += whitened**2
         after += point[row] ** 2
     stays = max(before, after) > (OUTER_2 if d == 2 else OUTER_4)
@@ -175,28 +181,33 @@ def place(point, templates, t, d, draws, number, keep, redraw):
             coordinate += factors[k, row, column] * point[column]
         point[row] = coordinate
         stays |= coordinate < limits[0, row] or coordinate > limits[1, row]
+    if d == 2:
+        stays |= (abs(point[0]) > FORWARD) != (abs(old[t, 0]) > FORWARD)
     if stays:
         for row in range(d):
             point[row] = old[t, row]
 
 
 @njit(nogil=True, cache=True)
-def balance(tracks, sums, mirror, rotation):
-    """Give px and py (rows 0 and 2) the template's balance, then turn them into pT and phi.
+def balance(tracks, n_prompt, recoil, mirror, rotation):
+    """Give px and py (rows 0 and 2) a recoil, then turn them into pT and phi.
 
-    The tracks share what is missing from √(Σ pT² / Σ pT² of the template) times the template's
-    vector sum in proportion to their pT².
+    The vector sum is lengthened or shortened until its square is ``recoil`` times Σ pT². Prompt
+    tracks share what is missing in proportion to their pT²; all tracks do, if the prompt ones have
+    less than half of Σ pT², and then decays are bent a little.
     """
-    x, y, square = 0.0, 0.0, 0.0
+    x, y, square, prompt = 0.0, 0.0, 0.0, 0.0
     for t in range(tracks.shape[1]):
         x += tracks[0, t]
         y += tracks[2, t]
         square += tracks[0, t] ** 2 + tracks[2, t] ** 2
-    ratio = math.sqrt(square / sums[2])
-    x, y = (ratio * sums[0] - x) / square, (ratio * sums[1] - y) / square
+        if t < n_prompt:
+            prompt = square
+    last, whole = (n_prompt, prompt) if 2 * prompt > square else (tracks.shape[1], square)
+    missing = (math.sqrt(recoil * square / (x * x + y * y)) - 1) / whole if x or y else 0.0
     c, s = math.cos(rotation), math.sin(rotation)
     for t in range(tracks.shape[1]):
-        weight = tracks[0, t] ** 2 + tracks[2, t] ** 2
-        px, py = tracks[0, t] + weight * x, mirror * (tracks[2, t] + weight * y)
+        share = missing * (tracks[0, t] ** 2 + tracks[2, t] ** 2) if t < last else 0.0
+        px, py = tracks[0, t] + share * x, mirror * (tracks[2, t] + share * y)
         tracks[0, t] = math.hypot(px, py)
         tracks[2, t] = math.atan2(px * s + py * c, px * c - py * s)

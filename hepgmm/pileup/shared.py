@@ -8,6 +8,7 @@ import numpy as np
 
 from hepgmm.mixture.large import fit_one
 from hepgmm.mixture.sampling import check_draw, generator, seed_sequence, share
+from hepgmm.pileup.decays import find_decays
 from hepgmm.pileup.generator import Generator
 from hepgmm.pileup.moving import Draws, fill_events
 from hepgmm.pileup.templates import make_templates, to_points
@@ -21,8 +22,8 @@ TRACKS_EACH, BLOCKS = 10, 64
 #: Parameters that are whole numbers of at least 1, and those from 0 up to something.
 WHOLE = ("n_prompt", "n_displaced", "min_tracks", "block_size", "orientations", "n_init")
 WHOLE += ("max_tracks",)
-LARGEST = {"redraw_eta": 1, "redraw": 1, "redraw_displaced": 1, "redraw_phi": np.pi}
-LARGEST |= {"boost": np.inf, "scale": np.inf}
+LARGEST = {"redraw_eta": 1, "redraw": 1, "redraw_forward": 1, "redraw_displaced": 1}
+LARGEST |= {"redraw_decays": 1, "redraw_phi": np.pi}
 #: Events whose tracks are drawn together, from one stream.
 BATCH = 2048
 #: First key of a stream: that of the templates, and that of the tracks.
@@ -33,32 +34,35 @@ class SharedGMM(Generator):
     r"""Pileup events as moved templates, in Gaussian components that all events share.
 
     Lower level: one mixture for all prompt tracks, those with d0 = dz = 0, in (eta, log pT), and
-    one for all displaced tracks in (eta, log pT, log \|d0\|, log \|dz\|). Upper level: a kernel
+    one for displaced tracks in (eta, log pT, log \|d0\|, log \|dz\|). Upper level: a kernel
     mixture over events, each training event a template.
 
     A synthetic event takes the prompt tracks of one template and the displaced ones, with the
     signs of d0 and dz, of another (its own, if there is no other) in the same *block*: some
     templates of similar multiplicity, all
     with an odd or all with an even number of displaced tracks (charge is conserved, so that the
-    number of charged particles is even but for those that leave the tracker). These are turned by
-    a random azimuth, and mirrored in eta or not; of several such orientations the one with most
-    close pairs of prompt and displaced tracks is taken. Then every track moves within one of its
-    components, drawn by its responsibilities: with u = L⁻¹ (x - μ), its new place is μ + L u',
-    where
+    number of charged particles is even but for those that leave the tracker). The displaced ones
+    are turned by a random azimuth, and mirrored in eta or not; of several such orientations the one
+    with most close pairs of prompt and displaced tracks is taken.
+
+    Then the tracks move. A track moves within one of its components, drawn by its responsibilities:
+    with u = L⁻¹ (x - μ), its new place is μ + L u', where
 
     .. math:: u'_i = \sqrt{1 - h_i^2}\, u_i + h_i \xi_i, \qquad \xi_i \sim N(0, 1),
 
     which leaves the component's distribution as it is, whatever h. Tracks in the outer hundredth of
     a component, which need not be Gaussian, stay, and no track moves there, or out of the range of
-    the training tracks. Prompt tracks move in both coordinates, and are turned by a small angle of
-    their own each; displaced ones move in their distances only, so that pairs from a decay keep
-    their mass, though not their common vertex. The pT of prompt tracks is scaled as a whole,
-    momenta are shifted so that the sum of their vectors is to the root of the sum of pT² what it is
-    in the template, and the event is boosted along the beam, mirrored in phi and in eta, and turned
-    by a uniform azimuth. Boost and scale are steps that keep the spread of events: beforehand, the
-    mean eta m of an event's prompt tracks is pulled to m √(1 - b² / ⟨m²⟩), where b is the width of
-    the boost and ⟨m²⟩ the mean over the prompt tracks of all events; and so is the mean log pT,
-    about that of all tracks.
+    the training tracks. Prompt tracks move in both coordinates, those with abs(eta) > 4.5 further
+    than others, and are turned by a small angle of their own each.
+
+    Displaced tracks that come from a K_S or Λ, known by their common vertex and mass, move with
+    their parent: it decays elsewhere on its line of flight, where its proper time is drawn anew
+    from those of the training events. Such tracks keep a common vertex, their momenta there, and
+    their mass. Other displaced tracks move in their distances only, each on its own.
+
+    At last the vector sum of all pT is lengthened or shortened, so that its square over the sum of
+    pT² is that of the second template, and the event is mirrored in phi and in eta, and turned by a
+    uniform azimuth.
 
     Parameters
     ----------
@@ -69,19 +73,21 @@ class SharedGMM(Generator):
     min_tracks
         Events with fewer tracks are dropped (and counted).
     redraw_eta
-        h of eta of prompt tracks, for 1000 templates. This and the following five fall with the
-        number n of templates as (n / 1000)^(-1/6), Scott's rule for two dimensions.
+        h of eta of prompt tracks with abs(eta) < 4.5, for 1000 templates. This and the following
+        five fall with the number n of templates as (n / 1000)^(-1/6), Scott's rule for two
+        dimensions, and are at most 1.
     redraw
-        h of log pT of prompt tracks, at most 1.
+        h of log pT of prompt tracks.
+    redraw_forward
+        h of eta of prompt tracks with abs(eta) > 4.5.
     redraw_displaced
-        h of log \|d0\| and log \|dz\| of displaced tracks.
-    boost
-        Standard deviation of the event's boost along the beam, in units of eta; of a track at eta
-        only the part 1 - (eta / eta_max)², so that the beams stay where they are.
-    scale
-        Standard deviation of the logarithm of the scale of the pT of prompt tracks.
+        h of log \|d0\| and log \|dz\| of displaced tracks without a decay.
+    redraw_decays
+        h of the proper time of decays, of its normal score.
     redraw_phi
         Standard deviation in rad of the angle by which each prompt track is turned.
+    field
+        Of the solenoid in tesla, which bends the tracks from a decay.
     block_size
         Templates in a block, or fewer, so that there are 64 blocks.
     orientations
@@ -112,7 +118,7 @@ class SharedGMM(Generator):
         The one of displaced tracks.
     report_
         What the fit did, in numbers: events used and dropped, components and tracks of both
-        classes, how far the widths were scaled.
+        classes, decays, how far the widths were scaled.
 
     References
     ----------
@@ -140,10 +146,11 @@ class SharedGMM(Generator):
         min_tracks=3,
         redraw_eta=0.12,
         redraw=0.9,
+        redraw_forward=0.9,
         redraw_displaced=0.7,
-        boost=0.45,
-        scale=0.11,
-        redraw_phi=0.1,
+        redraw_decays=1.0,
+        redraw_phi=0.12,
+        field=2.0,
         block_size=10,
         orientations=8,
         covariance_floor=1e-4,
@@ -157,10 +164,11 @@ class SharedGMM(Generator):
         self.min_tracks = min_tracks
         self.redraw_eta = redraw_eta
         self.redraw = redraw
+        self.redraw_forward = redraw_forward
         self.redraw_displaced = redraw_displaced
-        self.boost = boost
-        self.scale = scale
+        self.redraw_decays = redraw_decays
         self.redraw_phi = redraw_phi
+        self.field = field
         self.block_size = block_size
         self.orientations = orientations
         self.covariance_floor = covariance_floor
@@ -203,13 +211,16 @@ class SharedGMM(Generator):
         points, _ = to_points(tracks)
         seeds = np.random.default_rng(self.seed).integers(2**63, size=2)
         self.prompt_ = self._fit(points[prompt, :2], self.n_prompt, seeds[0], progress)
-        self.displaced_ = self._fit(points[~prompt], self.n_displaced, seeds[1], progress)
-        vars(self).pop("_templates", None)
+        in_decay = find_decays(tracks, offsets, field=self.field).number >= 0
+        single = ~prompt & ~in_decay
+        self.displaced_ = self._fit(points[single], self.n_displaced, seeds[1], progress)
+        vars(self).pop("_built", None)
         self.report_ = {
             "events_used": int(kept.sum()),
             "events_dropped": int((~kept).sum()),
             "prompt_tracks": int(prompt.sum()),
             "displaced_tracks": int((~prompt).sum()),
+            "decays": int(in_decay.sum()) // 2,
             "prompt_K": self.prompt_.n_components if self.prompt_ else 0,
             "displaced_K": self.displaced_.n_components if self.displaced_ else 0,
             "narrowing": float((kept.sum() / 1000) ** (-1 / 6)),
@@ -250,19 +261,18 @@ class SharedGMM(Generator):
         self._check_fitted()
         self._check_parameters()
         check_draw(n_events=n_events, workers=workers)
-        templates, root = self._tables(), seed_sequence(seed)
+        (templates, decays), root = self._tables(), seed_sequence(seed)
         chosen, partner = self._pairs(templates, n_events, generator(root, TEMPLATES))
         n_displaced = np.diff(templates.offsets) - templates.n_prompt
         counts = templates.n_prompt[chosen] + n_displaced[partner]
         starts = np.concatenate([[0], np.cumsum(counts)])
         tracks = np.empty((5, starts[-1]), dtype=np.float32)
         narrowing = self.report_["narrowing"]
-        redraw = np.zeros((2, 4))
-        redraw[0, :2] = self.redraw_eta, self.redraw
-        redraw[1, 2:] = self.redraw_displaced
+        redraw = np.zeros((3, 4))
+        redraw[:2, :2] = (self.redraw_eta, self.redraw), (self.redraw_forward, self.redraw)
+        redraw[2, 2:] = self.redraw_displaced
         redraw = np.minimum(redraw * narrowing, 1.0)
-        widths = narrowing * np.array([self.boost, self.scale, self.redraw_phi])
-        pulls = _pulls(templates, widths[:2])
+        redraw_decays, width = min(narrowing * self.redraw_decays, 1.0), narrowing * self.redraw_phi
 
         def run(batches):
             for batch in batches:
@@ -275,10 +285,11 @@ class SharedGMM(Generator):
                     chosen[events],
                     partner[events],
                     templates,
+                    decays,
                     draws,
                     redraw,
-                    widths,
-                    pulls,
+                    redraw_decays,
+                    width,
                 )
 
         share(run, -(-n_events // BATCH), workers)
@@ -306,12 +317,14 @@ class SharedGMM(Generator):
         ).mixture
 
     def _tables(self):
-        """The templates' tables, built when they are first needed."""
+        """The tables of templates and of decays, built when they are first needed."""
         block_size = max(2, min(self.block_size, len(self.n_prompt_) // BLOCKS))
-        if getattr(self, "_templates", (None,))[0] != block_size:
+        if getattr(self, "_built", (None,))[0] != block_size:
+            decays = find_decays(self.tracks_, self.offsets_, field=self.field)
             fitted = self.tracks_, self.offsets_, self.n_prompt_, self.prompt_, self.displaced_
-            self._templates = block_size, make_templates(*fitted, block_size=block_size)
-        return self._templates[1]
+            templates = make_templates(*fitted, decays.number >= 0, block_size=block_size)
+            self._built = block_size, (templates, decays)
+        return self._built[1]
 
     def _pairs(self, templates, n_events, rng):
         """Templates of the prompt and of the displaced tracks of every event."""
@@ -328,7 +341,6 @@ class SharedGMM(Generator):
         return Draws(
             rng.uniform(-np.pi, np.pi, (n_events, k)),
             rng.choice([-1.0, 1.0], (n_events, k)),
-            rng.standard_normal((n_events, 2)),
             rng.uniform(-np.pi, np.pi, n_events),
             rng.choice([-1.0, 1.0], (n_events, 2)),
             rng.random(n_tracks),
@@ -344,17 +356,6 @@ class SharedGMM(Generator):
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"{name} = {value!r}: give a number from 0 to {most:g}")
-        if not np.all(np.asarray(self.covariance_floor) > 0):
-            raise ValueError(f"covariance_floor = {self.covariance_floor}: give a number above 0")
-
-
-def _pulls(templates, widths):
-    """By how much the mean eta and log pT of each template are pulled in, ``(n, 2)``.
-
-    The spread of events is then what it was, once normal numbers of these widths are added.
-    """
-    means, weights = templates.means_of_events, templates.n_prompt
-    variance = (weights @ means**2) / max(weights.sum(), 1)
-    kept = np.zeros(2)
-    np.divide(widths**2, variance, out=kept, where=variance > 0)
-    return (np.sqrt(np.maximum(0.0, 1 - kept)) - 1) * means
+        for name in ("covariance_floor", "field"):
+            if not np.all(np.asarray(getattr(self, name)) > 0):
+                raise ValueError(f"{name} = {getattr(self, name)}: give a number above 0")

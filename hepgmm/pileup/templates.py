@@ -44,8 +44,8 @@ class Templates(NamedTuple):
     means, factors, inverses
         float64 ``(K, 4)``, ``(K, 4, 4)``, ``(K, 4, 4)``: means, Cholesky factors and their inverses
         of all components, prompt ones first, in the upper left 2 x 2 corner.
-    sums
-        float64 ``(n, 3)``: sum of px, of py and of pT squared of an event, in GeV.
+    recoil
+        float64 ``(n,)``: square of the vector sum of an event's pT over the sum of the squares.
     order, place
         int64 ``(n,)``: events block after block, and the place of each event in that order. All
         events of a block have an odd or all an even number of displaced tracks, and are drawn at
@@ -58,9 +58,6 @@ class Templates(NamedTuple):
         float32 ``(n, 24, 16)``: prompt tracks near each cell of eta and phi.
     limits
         float64 ``(2, 4)``: least and largest point; of eta, minus and plus the largest |eta|.
-    means_of_events
-        float64 ``(n, 2)``: mean eta and log pT of an event's prompt tracks, the latter from the
-        mean of all; 0 without such tracks.
     """
 
     offsets: np.ndarray
@@ -74,17 +71,18 @@ class Templates(NamedTuple):
     means: np.ndarray
     factors: np.ndarray
     inverses: np.ndarray
-    sums: np.ndarray
+    recoil: np.ndarray
     order: np.ndarray
     place: np.ndarray
     block: np.ndarray
     bounds: np.ndarray
     maps: np.ndarray
     limits: np.ndarray
-    means_of_events: np.ndarray
 
 
-def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) -> Templates:
+def make_templates(
+    tracks, offsets, n_prompt, prompt, displaced, in_decay, *, block_size
+) -> Templates:
     """Build the tables.
 
     Parameters
@@ -98,7 +96,9 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) 
     prompt
         The ``GaussianMixture`` of prompt tracks in (eta, log pT), or None if there are none.
     displaced
-        The one of displaced tracks in (eta, log pT, log |d0|, log |dz|), or None.
+        The one of displaced tracks without a decay in (eta, log pT, log |d0|, log |dz|), or None.
+    in_decay
+        bool ``(N,)``: tracks that move with their decay, and need no component.
     block_size
         Least number of events in a block, unless there are fewer of their parity.
     """
@@ -108,6 +108,7 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) 
     event = np.repeat(np.arange(len(counts)), counts)
     is_prompt = np.arange(len(tracks)) < (offsets[:-1] + n_prompt)[event]
     momenta = [pt * np.cos(phi), pt * np.sin(phi), pt**2]
+    x, y, square = (np.bincount(event, w, len(counts)) for w in momenta)
     odd = (counts - n_prompt) % 2
     order, bounds = _blocks(counts, odd, block_size)
     place = np.argsort(order)
@@ -118,16 +119,15 @@ def make_templates(tracks, offsets, n_prompt, prompt, displaced, *, block_size) 
         points,
         phi,
         signs,
-        *_choices(points, is_prompt, prompt, displaced),
+        *_choices(points, is_prompt, ~is_prompt & ~in_decay, prompt, displaced),
         *_components(prompt, displaced),
-        np.stack([np.bincount(event, w, len(counts)) for w in momenta], axis=1),
+        (x**2 + y**2) / square,
         order,
         place,
         np.searchsorted(bounds, place, side="right") - 1,
         bounds,
         _maps(points[seen, 0], phi[seen], event[seen], len(counts)),
         _limits(points, ~is_prompt),
-        _means_of_events(points[is_prompt, :2], event[is_prompt], n_prompt),
     )
 
 
@@ -155,13 +155,16 @@ def _blocks(counts, odd, block_size):
     return np.concatenate(order), np.array(ends)
 
 
-def _choices(points, is_prompt, prompt, displaced):
-    """Components that each track may come from, and their cumulative responsibilities."""
+def _choices(points, is_prompt, is_single, prompt, displaced):
+    """Components that each track may come from, and their cumulative responsibilities.
+
+    Tracks of decays come from none.
+    """
     n_prompt = prompt.n_components if prompt else 0
     rows, columns, values = [], [], []
     for mixture, mask, d, shift in (
         (prompt, is_prompt, 2, 0),
-        (displaced, ~is_prompt, 4, n_prompt),
+        (displaced, is_single, 4, n_prompt),
     ):
         own = np.flatnonzero(mask)
         for begin in range(0, len(own), ROWS):
@@ -204,14 +207,6 @@ def _limits(points, displaced):
         own = points[displaced, 2:]
         limits[:, 2:] = own.min(axis=0), own.max(axis=0)
     return limits
-
-
-def _means_of_events(points, event, counts):
-    """Mean eta of the prompt tracks of each event, and mean log pT from that of all of them."""
-    sums = np.stack([np.bincount(event, x, len(counts)) for x in points.T], axis=1)
-    means = sums / np.maximum(counts, 1)[:, None]
-    means[:, 1] -= sums[:, 1].sum() / max(counts.sum(), 1)
-    return np.where(counts[:, None] > 0, means, 0.0)
 
 
 def _maps(eta, phi, event, n_events):

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import awkward as ak
 import numpy as np
 
+from hepgmm.particles import KAON, LAMBDA, PION, PROTON
+
 __all__ = ["DECAYS", "DISPLACED", "Decay", "displaced_pairs"]
 
 #: A track is displaced if its abs(d0) is above this, in mm.
 DISPLACED = 0.1
 #: Largest distance √(Δη² + Δφ²) of the tracks of a pair.
 RADIUS = 1.0
-#: Mass of the charged pion in GeV.
-PION = 0.13957
 
 
 class Decay(NamedTuple):
@@ -32,8 +32,8 @@ class Decay(NamedTuple):
 #: The solenoid turns the directions at the perigee away from those at the decay, which smears the
 #: peak of K_S by some 30 MeV upwards; threshold leaves the Λ no room for a wider gap.
 DECAYS = {
-    "kaons": Decay(0.49761, PION, 0.030, 0.060),
-    "lambdas": Decay(1.11568, 0.93827, 0.015, 0.015),
+    "kaons": Decay(KAON, PION, 0.030, 0.060),
+    "lambdas": Decay(LAMBDA, PROTON, 0.015, 0.015),
 }
 
 
