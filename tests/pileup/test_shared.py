@@ -8,14 +8,14 @@ import pytest
 from scipy.stats import kstest
 
 from hepgmm.mixture.sampling import generator, seed_sequence
-from hepgmm.pileup.moving import Draws, balance, orient, place
-from hepgmm.pileup.shared import TEMPLATES, SharedGMM, _pulls
+from hepgmm.pileup.moving import FORWARD, Draws, balance, orient, place
+from hepgmm.pileup.shared import TEMPLATES, SharedGMM
 from hepgmm.pileup.templates import CELLS, REACH, _blocks, make_templates
 from hepgmm.tracks import FEATURES, flatten, make_events
 
 #: Everything that changes a template's tracks, switched off.
-STILL = {"redraw_eta": 0, "redraw": 0, "redraw_displaced": 0, "redraw_phi": 0}
-STILL |= {"boost": 0, "scale": 0}
+STILL = {"redraw_eta": 0, "redraw": 0, "redraw_forward": 0, "redraw_displaced": 0}
+STILL |= {"redraw_decays": 0, "redraw_phi": 0}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def still(model, **parameters):
 def chosen(model, n_events, *, seed):
     """Templates of the prompt tracks of a sample."""
     rng = generator(seed_sequence(seed), TEMPLATES)
-    return model._pairs(model._tables(), n_events, rng)[0]
+    return model._pairs(model._tables()[0], n_events, rng)[0]
 
 
 def test_every_kept_event_is_a_template(toy_minbias, model):
@@ -71,7 +71,7 @@ def test_save_and_load_sample_alike(model, tmp_path):
 
 def test_both_templates_are_in_the_block_that_is_the_source(model):
     events, sources = model.sample(3000, seed=1, return_sources=True)
-    tables = model._tables()
+    tables = model._tables()[0]
     n_prompt = ak.to_numpy(ak.sum(events.d0 == 0, axis=1))
     n_displaced = ak.to_numpy(ak.sum(events.d0 != 0, axis=1))
     of_prompt, of_displaced = model.n_prompt_, np.diff(model.offsets_) - model.n_prompt_
@@ -101,7 +101,7 @@ def test_blocks_of_a_stretch_have_the_same_range_of_multiplicities():
 
 
 def test_no_event_has_its_own_displaced_tracks(model):
-    tables = model._tables()
+    tables = model._tables()[0]
     own, partner = model._pairs(tables, 5000, np.random.default_rng(1))
     assert (own != partner).all()
     np.testing.assert_array_equal(tables.block[own], tables.block[partner])
@@ -117,7 +117,7 @@ def test_displaced_tracks_move_in_their_distances_only():
     tables, point = one_component(points, np.zeros(4), factor), np.empty(4)
     redraw, draws = np.array([0, 0, 0.7, 0.7]), made_of(rng.normal(size=(50, 4)))
     for t in range(50):
-        place(point, tables, t, 4, draws, t, np.sqrt(1 - redraw**2), redraw)
+        place(point, tables, t, 4, draws, t, redraw)
         np.testing.assert_allclose(point[:2], points[t, :2], atol=1e-12)
     assert (np.abs(point[2:] - points[-1, 2:]) > 1e-3).all()
 
@@ -141,57 +141,6 @@ def prompt_pairs(model, n_events, **parameters):
         yield made, model.tracks_[model.offsets_[source] :][:n, :3].T.astype(float)
 
 
-def test_a_boost_shifts_all_tracks_of_an_event_the_less_the_nearer_the_beam(model):
-    reach, shifts = np.abs(model._tables().limits[:, 0]).max(), []
-    expected = 0.3 * model.report_["narrowing"]
-    pulls = _pulls(model._tables(), np.array([expected, 0.0]))[chosen(model, 1500, seed=1), 0]
-    for (made, template), pull in zip(prompt_pairs(model, 1500, boost=0.3), pulls, strict=True):
-        # Whether the event was mirrored is not known; several tracks tell.
-        for mirror in (1, -1):
-            inside = np.abs(template[1]) < 0.9 * reach
-            eta = mirror * template[1][inside]
-            shift = (made[1][inside] - eta) / (1 - (eta / reach) ** 2)
-            if len(shift) > 2 and np.ptp(shift) < 1e-3:
-                shifts.append(shift.mean() - mirror * pull)
-    assert len(shifts) > 500
-    assert np.std(shifts) == pytest.approx(expected, rel=4 / np.sqrt(2 * len(shifts)))
-
-
-def test_a_scale_multiplies_all_pt_of_an_event_before_the_balance(model):
-    logs = []
-    expected = 0.3 * model.report_["narrowing"]
-    pulls = _pulls(model._tables(), np.array([0.0, expected]))[chosen(model, 1500, seed=1), 1]
-    for (made, template), pull in zip(prompt_pairs(model, 1500, scale=0.3), pulls, strict=True):
-        # The balance shares what displaced tracks leave over: small for the softest track.
-        softest = np.argmin(template[0])
-        logs.append(np.log(made[0, softest] / template[0, softest]) - pull)
-    middle = np.diff(np.percentile(logs, (16, 84)))[0] / 2
-    assert middle == pytest.approx(expected, rel=0.15)
-
-
-def test_boost_and_scale_keep_the_spread_of_events(model):
-    """Means of events have the variance of the templates', whatever the widths."""
-    tables = model._tables()
-    means, weights = tables.means_of_events, tables.n_prompt
-    assert weights @ means[:, 1] == pytest.approx(0, abs=1e-6)
-    prompt = np.arange(len(model.tracks_)) < np.repeat(
-        model.offsets_[:-1] + weights, np.diff(model.offsets_)
-    )
-    event = np.repeat(np.arange(len(weights)), np.diff(model.offsets_))
-    logs = np.log(model.tracks_[:, 0].astype(float))
-    for i in range(20):
-        own = prompt & (event == i)
-        assert means[i, 0] == pytest.approx(model.tracks_[own, 1].mean(), abs=1e-5)
-        assert means[i, 1] == pytest.approx(logs[own].mean() - logs[prompt].mean(), abs=1e-5)
-    variance = weights @ means**2 / weights.sum()
-    for part in (0.0, 0.3, 0.9):
-        widths = part * np.sqrt(variance)
-        pulled = means + _pulls(tables, widths)
-        after = weights @ pulled**2 / weights.sum() + widths**2
-        np.testing.assert_allclose(after, variance)
-    np.testing.assert_allclose(_pulls(tables, 2 * np.sqrt(variance)), -means)
-
-
 def test_pt_moves_alone_and_eta_takes_along_what_its_component_couples_to_it(model):
     for name, eta_moves in (("redraw", False), ("redraw_eta", True)):
         etas, logs = [], []
@@ -206,19 +155,30 @@ def test_pt_moves_alone_and_eta_takes_along_what_its_component_couples_to_it(mod
 def test_widths_are_those_asked_for_times_the_narrowing(model, monkeypatch):
     seen = {}
 
-    def look(tracks, starts, chosen, partner, templates, draws, redraw, widths, pulls):
-        seen.update(redraw=redraw, widths=widths, pulls=pulls)
+    def look(tracks, *arguments):
+        seen.update(zip(("redraw", "redraw_decays", "width"), arguments[-3:], strict=True))
         tracks[:] = 1.0
 
     monkeypatch.setattr("hepgmm.pileup.shared.fill_events", look)
-    asked = {"redraw_eta": 0.1, "redraw": 0.2, "redraw_displaced": 0.3, "redraw_phi": 0.4}
-    still(model, **asked, boost=0.5, scale=0.6).sample(5, seed=1)
+    asked = {"redraw_eta": 0.1, "redraw": 0.2, "redraw_forward": 0.3, "redraw_displaced": 0.4}
+    still(model, **asked, redraw_decays=0.5, redraw_phi=0.6).sample(5, seed=1)
     narrowing = model.report_["narrowing"]
-    expected = np.array([[0.1, 0.2, 0.0, 0.0], [0.0, 0.0, 0.3, 0.3]])
+    expected = np.array([[0.1, 0.2, 0, 0], [0.3, 0.2, 0, 0], [0, 0, 0.4, 0.4]])
     np.testing.assert_allclose(seen["redraw"], np.minimum(narrowing * expected, 1))
-    np.testing.assert_allclose(seen["widths"], narrowing * np.array([0.5, 0.6, 0.4]))
-    expected = _pulls(model._tables(), narrowing * np.array([0.5, 0.6]))
-    np.testing.assert_array_equal(seen["pulls"], expected)
+    assert seen["redraw_decays"] == pytest.approx(min(0.5 * narrowing, 1))
+    assert seen["width"] == pytest.approx(0.6 * narrowing)
+
+
+def test_no_track_enters_or_leaves_the_forward_region(model):
+    steps = {True: [], False: []}
+    for made, template in prompt_pairs(model, 300, redraw_eta=0.9, redraw_forward=0.1):
+        forward = np.abs(template[1]) > FORWARD
+        np.testing.assert_array_equal(np.abs(made[1]) > FORWARD, forward)
+        for region in (True, False):
+            own = forward == region
+            steps[region].append(np.abs(np.abs(made[1][own]) - np.abs(template[1][own])))
+    steps = {region: np.median(np.concatenate(each)) for region, each in steps.items()}
+    assert 0 < steps[True] < steps[False] / 2
 
 
 def test_prompt_tracks_turn_each_by_an_angle_of_its_own(toy_minbias):
@@ -242,37 +202,46 @@ def test_another_block_size_makes_other_blocks(model):
     changed.sample(3, seed=1)
     changed.set_params(block_size=2)
     fresh = still(model, block_size=2)
-    for mine, expected in zip(changed._tables(), fresh._tables(), strict=True):
+    for mine, expected in zip(changed._tables()[0], fresh._tables()[0], strict=True):
         np.testing.assert_array_equal(mine, expected)
 
 
-def test_balance_is_that_of_the_template(model):
-    events, sources = still(model, redraw=1.0).sample(500, seed=1), chosen(model, 500, seed=1)
-    pt, phi = events.pt, events.phi
-    x, y = ak.sum(pt * np.cos(phi), axis=1), ak.sum(pt * np.sin(phi), axis=1)
-    recoil = (x**2 + y**2) / ak.sum(pt**2, axis=1)
-    pt, _, phi = model.tracks_.T[:3].astype(float)
-    parts = [np.add.reduceat(q, model.offsets_[:-1]) for q in (pt * np.cos(phi), pt * np.sin(phi))]
-    of_template = (parts[0] ** 2 + parts[1] ** 2) / np.add.reduceat(pt**2, model.offsets_[:-1])
+def test_recoil_is_that_of_the_template_of_the_displaced_tracks(model):
+    made = still(model, redraw=1.0)
+    events, tables = made.sample(500, seed=1), made._tables()[0]
+    _, partner = made._pairs(tables, 500, generator(seed_sequence(1), TEMPLATES))
+    recoil = recoils(events.pt, events.phi)
+    pt, _, phi = (ak.unflatten(x, np.diff(model.offsets_)) for x in model.tracks_.T[:3])
+    np.testing.assert_allclose(tables.recoil, recoils(pt, phi), rtol=1e-4)
     # Each track takes a share by its old pT², so that the new sum of pT² differs a little.
-    difference = ak.to_numpy(recoil) - of_template[sources]
-    shuffled = ak.to_numpy(recoil) - np.roll(of_template[sources], 1)
+    difference = recoil - tables.recoil[partner]
+    shuffled = recoil - np.roll(tables.recoil[partner], 1)
     assert np.median(np.abs(difference)) < np.median(np.abs(shuffled)) / 2
 
 
-def test_balance_restores_a_vector_sum():
+def recoils(pt, phi):
+    pt, phi = ak.values_astype(pt, "float64"), ak.values_astype(phi, "float64")
+    x, y = ak.sum(pt * np.cos(phi), axis=1), ak.sum(pt * np.sin(phi), axis=1)
+    return ak.to_numpy((x**2 + y**2) / ak.sum(pt**2, axis=1))
+
+
+@pytest.mark.parametrize("n_prompt", [20, 15, 0])
+def test_balance_lengthens_a_vector_sum(n_prompt):
     rng = np.random.default_rng(1)
     tracks = rng.normal(size=(5, 20))
-    square = (tracks[0] ** 2 + tracks[2] ** 2).sum()
-    sums = np.array([3.0, -4.0, 4 * square])
+    if n_prompt == 15:
+        tracks[:, 15:] /= 10
     momentum = tracks[[0, 2]].copy()
-    balance(tracks, sums, 1.0, 0.0)
-    x, y = (tracks[0] * f(tracks[2]) for f in (np.cos, np.sin))
-    # √(Σ pT² / Σ pT² of the template) is 1/2.
-    np.testing.assert_allclose([x.sum(), y.sum()], [1.5, -2.0])
+    square, total = (momentum**2).sum(), momentum.sum(axis=1)
+    balance(tracks, n_prompt, 0.25, 1.0, 0.0)
+    made = np.stack([tracks[0] * f(tracks[2]) for f in (np.cos, np.sin)])
+    expected = 0.5 * np.sqrt(square) * total / np.hypot(*total)
+    np.testing.assert_allclose(made.sum(axis=1), expected)
+    # All tracks share it if there are no prompt ones.
     weight = (momentum**2).sum(axis=0)
-    moved = (np.stack([x, y]) - momentum) / weight
-    np.testing.assert_allclose(moved, moved[:, :1] * np.ones(20), atol=1e-9)
+    weight[(np.arange(20) >= n_prompt) & (n_prompt > 0)] = 0
+    share = (expected - total)[:, None] * weight / weight.sum()
+    np.testing.assert_allclose(made - momentum, share, atol=1e-12)
 
 
 def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
@@ -286,7 +255,7 @@ def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
         new, point = np.empty((n, 4)), np.empty(4)
         draws = made_of(rng.normal(size=(n, 4)))
         for t in range(n):
-            place(point, tables, t, 4, draws, t, np.sqrt(1 - redraw**2), redraw)
+            place(point, tables, t, 4, draws, t, redraw)
             new[t] = point
         whitened, before = ((x - mean) @ np.linalg.inv(factor).T for x in (new, old))
         for i in range(4):
@@ -300,13 +269,13 @@ def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
 def test_tracks_in_the_tail_or_about_to_leave_the_range_stay():
     mean, factor, far = np.zeros(4), np.eye(4), np.array([[4.0, 0, 0, 0], [0.5, 0, 0, 0]])
     tables, point = one_component(far, mean, factor), np.empty(4)
-    keep, redraw, draws = np.full(4, 0.6), np.full(4, 0.8), made_of(np.zeros((2, 4)))
-    place(point, tables, 0, 4, draws, 0, keep, redraw)
+    redraw, draws = np.full(4, 0.8), made_of(np.zeros((2, 4)))
+    place(point, tables, 0, 4, draws, 0, redraw)
     np.testing.assert_array_equal(point, far[0])
-    place(point, tables, 1, 4, draws, 1, keep, redraw)
+    place(point, tables, 1, 4, draws, 1, redraw)
     np.testing.assert_allclose(point, 0.6 * far[1])
     narrow = tables._replace(limits=np.array([[0.4] * 4, [9.0] * 4]))
-    place(point, narrow, 1, 4, draws, 1, keep, redraw)
+    place(point, narrow, 1, 4, draws, 1, redraw)
     np.testing.assert_array_equal(point, far[1])
 
 
@@ -321,7 +290,13 @@ def one_component(points, mean, factor):
     n = len(points)
     tracks = np.ones((n, 5), dtype=np.float32)
     tables = make_templates(
-        tracks, np.array([0, n]), np.array([0]), None, Alone(mean, factor), block_size=2
+        tracks,
+        np.array([0, n]),
+        np.array([0]),
+        None,
+        Alone(mean, factor),
+        np.zeros(n, dtype=bool),
+        block_size=2,
     )
     anywhere = np.array([[-np.inf] * 4, [np.inf] * 4])
     return tables._replace(points=points, limits=anywhere)
@@ -330,7 +305,7 @@ def one_component(points, mean, factor):
 def made_of(normals):
     """Draws of one event with these normals for its tracks."""
     n = len(normals)
-    event = np.zeros((1, 1)), np.ones((1, 1)), np.zeros((1, 2)), np.zeros(1), np.ones((1, 2))
+    event = np.zeros((1, 1)), np.ones((1, 1)), np.zeros(1), np.ones((1, 2))
     return Draws(*event, np.full(n, 0.5), normals)
 
 
@@ -347,7 +322,7 @@ class Alone:
 
 
 def test_choices_and_edges_are_the_responsibilities(model):
-    tables = model._tables()
+    tables = model._tables()[0]
     prompt = np.arange(len(model.tracks_)) < np.repeat(
         model.offsets_[:-1] + model.n_prompt_, np.diff(model.offsets_)
     )
@@ -365,7 +340,7 @@ def test_choices_and_edges_are_the_responsibilities(model):
 
 
 def test_orientation_has_the_most_close_pairs(model):
-    tables, rng = model._tables(), np.random.default_rng(2)
+    tables, rng = model._tables()[0], np.random.default_rng(2)
     for a in range(20):
         b = rng.integers(len(model.n_prompt_))
         first, last = model.offsets_[b] + model.n_prompt_[b], model.offsets_[b + 1]
@@ -444,7 +419,8 @@ def test_heavy_tails_stay_finite():
         ({"n_prompt": 0}, "n_prompt = 0: give a whole number"),
         ({"block_size": 1.5}, "block_size = 1.5"),
         ({"redraw": 1.2}, "redraw = 1.2: give a number from 0 to 1"),
-        ({"boost": -0.1}, "boost = -0.1"),
+        ({"redraw_decays": -0.1}, "redraw_decays = -0.1"),
+        ({"field": 0}, "field = 0: give a number above 0"),
         ({"covariance_floor": 0}, "covariance_floor = 0"),
     ],
 )
