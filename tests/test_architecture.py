@@ -7,7 +7,7 @@ import hepgmm
 
 PACKAGE = Path(hepgmm.__file__).parent
 ROWS = [
-    {"io_utils", "cache", "statistics"},
+    {"io_utils", "cache", "statistics", "particles"},
     {"events", "tracks"},
     {"collide"},
     {"mixture"},
