@@ -31,9 +31,11 @@ def read(env, preset, location):
 
 
 def look_up(results, key):
-    """Return the entry of a nested dictionary that a dotted key names, or raise a KeyError."""
+    """Return the entry that a dotted key names, or raise a KeyError; lists count from 0."""
     entry = results
     for part in key.split("."):
+        if isinstance(entry, list):
+            entry = {str(number): value for number, value in enumerate(entry)}
         if not isinstance(entry, dict) or part not in entry:
             there = ", ".join(entry) if isinstance(entry, dict) else "a figure"
             raise KeyError(f"no {part!r} in {key!r}; there is {there}")

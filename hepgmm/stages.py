@@ -89,6 +89,9 @@ _SHARED = (
     "pileup/training",
     "pileup/templates",
     "pileup/moving",
+    "pileup/decays",
+    "particles",
+    "collide/helix",
     "events",
 )
 _NETWORK = tuple(

@@ -1,12 +1,40 @@
+import ast
+from pathlib import Path
+
 import pytest
 
+import hepgmm
 from hepgmm import Analysis
 from hepgmm.cache import code_fingerprint
 from hepgmm.presets import SCHEMA
 from hepgmm.stages import STAGES, Stage
 
+PACKAGE = Path(hepgmm.__file__).parent
 # what is made of the events with pileup
 OVERLAID = {"datasets", "mlp", "transformer", "scores", "figures"}
+
+
+def imports(name):
+    """Modules of the package that a module imports, and those that they import, as paths."""
+    names, found = [name], set()
+    while names:
+        path = names.pop()
+        tree = ast.parse((PACKAGE / f"{path}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("hepgmm."):
+                other = node.module.removeprefix("hepgmm.").replace(".", "/")
+                if other not in found and (PACKAGE / f"{other}.py").exists():
+                    found.add(other)
+                    names.append(other)
+    return found
+
+
+def test_the_key_of_a_generator_covers_all_code_that_makes_its_events():
+    """But for what checks events and files, and does not change what is made."""
+    checks = {"tracks", "io_utils", "cache", "pileup/archive"}
+    covered = STAGES["shared"].code
+    for module in imports("pileup/shared") - checks:
+        assert any(module == name or module.startswith(f"{name}/") for name in covered), module
 
 
 def test_the_fingerprint_is_blind_to_comments_and_docstrings(tmp_path, monkeypatch):

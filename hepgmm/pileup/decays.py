@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from hepgmm.collide.helix import CURVATURE
 from hepgmm.particles import KAON, LAMBDA, PION, PROTON
 
-__all__ = ["Decays", "find_decays", "redecay"]
+__all__ = ["Decays", "find_decays"]
 
 #: Largest distance along z of two helices where they meet in the transverse plane, in mm per cosh
 #: eta, and of the mass from that of K_S or Λ, in GeV.
@@ -42,11 +42,12 @@ class Decays(NamedTuple):
     group
         int64 ``(n,)``: decays of one species and of similar momentum along the beam, which decides
         how far they can fly in the tracker.
-    rank, score
-        int64 and float64 ``(n,)``: how many of its group have a smaller ρ / pT, and the quantile of
-        the normal distribution there. ρ is the distance of the vertex from the beam and pT the
-        momentum of both tracks, so that ρ / pT is the proper time over the mass.
-    ratios, bounds
+    ratio
+        float64 ``(n,)``: log ρ / pT. ρ is the distance of the vertex from the beam in mm and pT the
+        momentum of both tracks in GeV, so that ρ / pT is the proper time over the mass.
+    score
+        float64 ``(n,)``: quantile of the normal distribution at the rank of that in the group.
+    ordered, bounds
         float64 ``(n,)`` and int64 ``(n_groups + 1,)``: log ρ / pT in rising order, group after
         group; those of group g are ``bounds[g]:bounds[g + 1]``.
     reach
@@ -59,9 +60,9 @@ class Decays(NamedTuple):
     first: np.ndarray
     vertex: np.ndarray
     group: np.ndarray
-    rank: np.ndarray
+    ratio: np.ndarray
     score: np.ndarray
-    ratios: np.ndarray
+    ordered: np.ndarray
     bounds: np.ndarray
     reach: np.ndarray
 
@@ -106,7 +107,7 @@ def find_decays(tracks, offsets, *, field: float) -> Decays:
     distances = np.hypot(*vertex.T[:2]), np.abs(vertex[:, 2])
     reach = np.array([distance.max(initial=0.0) for distance in distances])
     columns = number, phi, curvature, pairs[:, 0].copy(), vertex
-    return Decays(*columns, group, rank, score, ratio[order], bounds, reach)
+    return Decays(*columns, group, ratio.copy(), score, ratio[order], bounds, reach)
 
 
 def _groups(species, momentum):
@@ -130,8 +131,10 @@ def _candidates(tracks, offsets, unit):
     pairs, rows, row = [(0, 0) for _ in range(0)], [np.empty(10) for _ in range(0)], np.empty(10)
     for event in range(len(offsets) - 1):
         for a in range(offsets[event], offsets[event + 1]):
+            if tracks[a, 3] == 0:
+                continue
             for b in range(a + 1, offsets[event + 1]):
-                if tracks[a, 3] != 0 and tracks[b, 3] != 0:
+                if tracks[b, 3] != 0:
                     for sign in (unit, -unit):
                         for side in (1.0, -1.0):
                             if _decay(row, tracks[a], tracks[b], sign, side):
@@ -201,45 +204,3 @@ def _species(harder, softer, square):
     if abs(math.sqrt((math.hypot(harder, PROTON) + light) ** 2 - square) - LAMBDA) < WINDOW:
         return 1
     return -1
-
-
-@njit(nogil=True, cache=True)
-def redecay(decays, t, slope, normal, h):
-    r"""phi, d0 and dz of a track whose parent decays elsewhere on its line of flight.
-
-    The normal score s of the parent's ρ / pT becomes √(1 - h²) s + h ξ, and ρ / pT the quantile of
-    its group there: h = 1 draws the proper time anew. The momenta at the vertex stay, and so do
-    the parent's mass and its line of flight. A vertex that would be further out than all others
-    stays where it is. The perigee is that of :func:`hepgmm.collide.perigee`.
-
-    Parameters
-    ----------
-    decays
-        The :class:`Decays`.
-    t
-        Row of the track.
-    slope
-        sinh of its eta.
-    normal
-        ξ, a standard normal number, the same for both tracks of a decay.
-    h
-        From 0 to 1.
-    """
-    n = decays.number[t]
-    first = decays.bounds[decays.group[n]]
-    size = decays.bounds[decays.group[n] + 1] - first
-    score = math.sqrt(1 - h * h) * decays.score[n] + h * normal
-    place = 0.5 * math.erfc(-score / math.sqrt(2)) * size - 0.5
-    below = min(max(math.floor(place), 0), max(size - 2, 0))
-    share = min(max(place - below, 0.0), 1.0)
-    ends = decays.ratios[first + below], decays.ratios[first + min(below + 1, size - 1)]
-    ratio, old = (1 - share) * ends[0] + share * ends[1], decays.ratios[first + decays.rank[n]]
-    factor = math.exp(ratio - old)
-    x, y, z = decays.vertex[n, 0], decays.vertex[n, 1], decays.vertex[n, 2]
-    if factor * math.hypot(x, y) > decays.reach[0] or factor * abs(z) > decays.reach[1]:
-        factor = 1.0
-    x, y, z = factor * x, factor * y, factor * z
-    k, c, s = decays.curvature[t], math.cos(decays.phi[t]), math.sin(decays.phi[t])
-    u, w = 1 + k * (x * s - y * c), k * (x * c + y * s)
-    d0 = (k * (x * x + y * y) + 2 * (x * s - y * c)) / (1 + math.hypot(u, w))
-    return math.atan2(s + k * x, c - k * y), d0, z - math.atan2(w, u) / k * slope

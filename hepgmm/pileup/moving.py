@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from hepgmm.pileup.decays import redecay
 from hepgmm.pileup.templates import LOG_CLOSE, REACH
 
 __all__ = ["FORWARD", "Draws", "fill_events"]
@@ -110,7 +109,7 @@ def fill_events(
             own[0, to], own[2, to] = pt * math.cos(phi + turn), pt * math.sin(phi + turn)
             own[1, to], own[4, to] = flip * point[0], flip * dz
             own[3, to] = draws.mirrors[i, 0] * d0
-        balance(own, n_prompt, templates.recoil[b], draws.mirrors[i, 0], draws.rotation[i])
+        balance(own, n_prompt, templates.recoil[a], draws.mirrors[i, 0], draws.rotation[i])
 
 
 @njit(nogil=True, cache=True)
@@ -186,6 +185,47 @@ def place(point, templates, t, d, draws, number, redraw):
     if stays:
         for row in range(d):
             point[row] = old[t, row]
+
+
+@njit(nogil=True, cache=True)
+def redecay(decays, t, slope, normal, h):
+    """phi, d0 and dz of a track whose parent decays elsewhere on its line of flight.
+
+    The normal score s of the parent's ρ / pT becomes √(1 - h²) s + h ξ, and ρ / pT the quantile of
+    its group there: h = 1 draws the proper time anew. The momenta at the vertex stay, and so do
+    the parent's mass and its line of flight. A vertex that would be further out than all others
+    stays where it is. The perigee is that of :func:`hepgmm.collide.perigee`.
+
+    Parameters
+    ----------
+    decays
+        The ``Decays``.
+    t
+        Row of the track.
+    slope
+        sinh of its eta.
+    normal
+        ξ, a standard normal number, the same for both tracks of a decay.
+    h
+        From 0 to 1.
+    """
+    n = decays.number[t]
+    first = decays.bounds[decays.group[n]]
+    size = decays.bounds[decays.group[n] + 1] - first
+    score = math.sqrt(1 - h * h) * decays.score[n] + h * normal
+    place = 0.5 * math.erfc(-score / math.sqrt(2)) * size - 0.5
+    below = min(max(math.floor(place), 0), max(size - 2, 0))
+    share = min(max(place - below, 0.0), 1.0)
+    ends = decays.ordered[first + below], decays.ordered[first + min(below + 1, size - 1)]
+    factor = math.exp((1 - share) * ends[0] + share * ends[1] - decays.ratio[n])
+    x, y, z = decays.vertex[n, 0], decays.vertex[n, 1], decays.vertex[n, 2]
+    if factor * math.hypot(x, y) > decays.reach[0] or factor * abs(z) > decays.reach[1]:
+        factor = 1.0
+    x, y, z = factor * x, factor * y, factor * z
+    k, c, s = decays.curvature[t], math.cos(decays.phi[t]), math.sin(decays.phi[t])
+    u, w = 1 + k * (x * s - y * c), k * (x * c + y * s)
+    d0 = (k * (x * x + y * y) + 2 * (x * s - y * c)) / (1 + math.hypot(u, w))
+    return math.atan2(s + k * x, c - k * y), d0, z - math.atan2(w, u) / k * slope
 
 
 @njit(nogil=True, cache=True)

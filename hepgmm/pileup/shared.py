@@ -34,16 +34,16 @@ class SharedGMM(Generator):
     r"""Pileup events as moved templates, in Gaussian components that all events share.
 
     Lower level: one mixture for all prompt tracks, those with d0 = dz = 0, in (eta, log pT), and
-    one for displaced tracks in (eta, log pT, log \|d0\|, log \|dz\|). Upper level: a kernel
-    mixture over events, each training event a template.
+    one for displaced tracks that belong to no decay, in (eta, log pT, log \|d0\|, log \|dz\|).
+    Upper level: a kernel mixture over events, each training event a template.
 
     A synthetic event takes the prompt tracks of one template and the displaced ones, with the
     signs of d0 and dz, of another (its own, if there is no other) in the same *block*: some
-    templates of similar multiplicity, all
-    with an odd or all with an even number of displaced tracks (charge is conserved, so that the
-    number of charged particles is even but for those that leave the tracker). The displaced ones
-    are turned by a random azimuth, and mirrored in eta or not; of several such orientations the one
-    with most close pairs of prompt and displaced tracks is taken.
+    templates of similar multiplicity, all with an odd or all with an even number of displaced
+    tracks (charge is conserved, so that the number of charged particles is even but for those that
+    leave the tracker). The displaced ones are turned by a random azimuth, and mirrored in eta or
+    not; of several such orientations the one with most close pairs of prompt and displaced tracks
+    is taken.
 
     Then the tracks move. A track moves within one of its components, drawn by its responsibilities:
     with u = L⁻¹ (x - μ), its new place is μ + L u', where
@@ -52,30 +52,31 @@ class SharedGMM(Generator):
 
     which leaves the component's distribution as it is, whatever h. Tracks in the outer hundredth of
     a component, which need not be Gaussian, stay, and no track moves there, or out of the range of
-    the training tracks. Prompt tracks move in both coordinates, those with abs(eta) > 4.5 further
-    than others, and are turned by a small angle of their own each.
+    the training tracks. Prompt tracks move in both coordinates, with another h of eta above
+    abs(eta) = 4.5, which none of them crosses, and are turned by a small angle of their own each.
 
     Displaced tracks that come from a K_S or Λ, known by their common vertex and mass, move with
     their parent: it decays elsewhere on its line of flight, where its proper time is drawn anew
-    from those of the training events. Such tracks keep a common vertex, their momenta there, and
-    their mass. Other displaced tracks move in their distances only, each on its own.
+    (in part, above 1000 templates) from those of the same particle with similar momentum along the
+    beam. Such tracks keep a common vertex, their momenta there, and their mass, unless the balance
+    has to bend them. Other displaced tracks move in their distances only, each on its own.
 
-    At last the vector sum of all pT is lengthened or shortened, so that its square over the sum of
-    pT² is that of the second template, and the event is mirrored in phi and in eta, and turned by a
-    uniform azimuth.
+    At last the vector sum of all pT is lengthened or shortened by the prompt tracks, so that its
+    square over the sum of pT² is that of the first template, and the event is mirrored in phi and
+    in eta, and turned by a uniform azimuth.
 
     Parameters
     ----------
     n_prompt
         Components of prompt tracks; fewer if there are not 10 tracks for each.
     n_displaced
-        Components of displaced tracks.
+        Components of displaced tracks without a decay.
     min_tracks
         Events with fewer tracks are dropped (and counted).
     redraw_eta
         h of eta of prompt tracks with abs(eta) < 4.5, for 1000 templates. This and the following
         five fall with the number n of templates as (n / 1000)^(-1/6), Scott's rule for two
-        dimensions, and are at most 1.
+        dimensions; no h is above 1.
     redraw
         h of log pT of prompt tracks.
     redraw_forward
@@ -87,7 +88,8 @@ class SharedGMM(Generator):
     redraw_phi
         Standard deviation in rad of the angle by which each prompt track is turned.
     field
-        Of the solenoid in tesla, which bends the tracks from a decay.
+        Of the solenoid in tesla, as the events were made with: it bends the tracks from a decay.
+        With another one few decays are found, and their tracks move one by one.
     block_size
         Templates in a block, or fewer, so that there are 64 blocks.
     orientations
@@ -115,7 +117,7 @@ class SharedGMM(Generator):
     prompt_
         The ``GaussianMixture`` of prompt tracks, None if there are none.
     displaced_
-        The one of displaced tracks.
+        The one of displaced tracks without a decay, None if there are none.
     report_
         What the fit did, in numbers: events used and dropped, components and tracks of both
         classes, decays, how far the widths were scaled.
@@ -183,7 +185,8 @@ class SharedGMM(Generator):
         Parameters
         ----------
         events
-            Min-bias events as :func:`hepgmm.generate` gives them.
+            Min-bias events as :func:`hepgmm.generate` gives them: tracks without resolution, each
+            event with its vertex at the origin, or no decays are found.
         progress
             Whether to show progress bars.
 
@@ -206,8 +209,10 @@ class SharedGMM(Generator):
             raise ValueError("events: a track has a pt of 0 GeV, which has no logarithm")
         event = np.repeat(np.arange(kept.sum()), np.diff(offsets))
         prompt = ~tracks[:, 3:].any(axis=1)
-        self.tracks_ = tracks[np.lexsort((~prompt, event))].astype(np.float32)
-        self.offsets_, self.n_prompt_ = offsets, np.bincount(event[prompt], minlength=kept.sum())
+        order = np.lexsort((~prompt, event))
+        tracks, prompt = tracks[order].astype(np.float32), prompt[order]
+        self.tracks_, self.offsets_ = tracks, offsets
+        self.n_prompt_ = np.bincount(event[prompt], minlength=kept.sum())
         points, _ = to_points(tracks)
         seeds = np.random.default_rng(self.seed).integers(2**63, size=2)
         self.prompt_ = self._fit(points[prompt, :2], self.n_prompt, seeds[0], progress)
@@ -223,6 +228,7 @@ class SharedGMM(Generator):
             "decays": int(in_decay.sum()) // 2,
             "prompt_K": self.prompt_.n_components if self.prompt_ else 0,
             "displaced_K": self.displaced_.n_components if self.displaced_ else 0,
+            "field": float(self.field),
             "narrowing": float((kept.sum() / 1000) ** (-1 / 6)),
         }
         return self
@@ -320,7 +326,7 @@ class SharedGMM(Generator):
         """The tables of templates and of decays, built when they are first needed."""
         block_size = max(2, min(self.block_size, len(self.n_prompt_) // BLOCKS))
         if getattr(self, "_built", (None,))[0] != block_size:
-            decays = find_decays(self.tracks_, self.offsets_, field=self.field)
+            decays = find_decays(self.tracks_, self.offsets_, field=self.report_["field"])
             fitted = self.tracks_, self.offsets_, self.n_prompt_, self.prompt_, self.displaced_
             templates = make_templates(*fitted, decays.number >= 0, block_size=block_size)
             self._built = block_size, (templates, decays)
@@ -356,6 +362,7 @@ class SharedGMM(Generator):
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"{name} = {value!r}: give a number from 0 to {most:g}")
-        for name in ("covariance_floor", "field"):
-            if not np.all(np.asarray(getattr(self, name)) > 0):
-                raise ValueError(f"{name} = {getattr(self, name)}: give a number above 0")
+        if not np.all(np.asarray(self.covariance_floor) > 0):
+            raise ValueError(f"covariance_floor = {self.covariance_floor}: give a number above 0")
+        if not (np.isscalar(self.field) and 0 < self.field < np.inf):
+            raise ValueError(f"field = {self.field!r}: give a number above 0, in tesla")

@@ -36,7 +36,8 @@ class Templates(NamedTuple):
     signs
         float64 ``(N, 2)``: of d0 and dz; 0 for an exact zero.
     choices
-        int64 ``(C,)``: components that a track may come from, row j of ``edges`` with it.
+        int64 ``(C,)``: components that a track may come from, row j of ``edges`` with it. Tracks of
+        decays come from none.
     edges
         float64 ``(C,)``: cumulative responsibilities of a track's components, the last one 1.
     first
@@ -161,7 +162,7 @@ def _choices(points, is_prompt, is_single, prompt, displaced):
     Tracks of decays come from none.
     """
     n_prompt = prompt.n_components if prompt else 0
-    rows, columns, values = [], [], []
+    rows, columns, values = [np.empty(0, int)], [np.empty(0, int)], [np.empty(0)]
     for mixture, mask, d, shift in (
         (prompt, is_prompt, 2, 0),
         (displaced, is_single, 4, n_prompt),
@@ -180,7 +181,7 @@ def _choices(points, is_prompt, is_single, prompt, displaced):
     first = np.searchsorted(row, np.arange(len(points) + 1))
     total = np.concatenate([[0.0], np.cumsum(value)])
     edges = (total[1:] - total[first[row]]) / np.diff(total[first])[row]
-    edges[first[1:] - 1] = 1.0
+    edges[first[1:][np.diff(first) > 0] - 1] = 1.0
     return column, edges, first
 
 

@@ -206,16 +206,15 @@ def test_another_block_size_makes_other_blocks(model):
         np.testing.assert_array_equal(mine, expected)
 
 
-def test_recoil_is_that_of_the_template_of_the_displaced_tracks(model):
+def test_recoil_is_that_of_the_template_of_the_prompt_tracks(model):
     made = still(model, redraw=1.0)
-    events, tables = made.sample(500, seed=1), made._tables()[0]
-    _, partner = made._pairs(tables, 500, generator(seed_sequence(1), TEMPLATES))
-    recoil = recoils(events.pt, events.phi)
+    events, sources = made.sample(500, seed=1), chosen(model, 500, seed=1)
     pt, _, phi = (ak.unflatten(x, np.diff(model.offsets_)) for x in model.tracks_.T[:3])
-    np.testing.assert_allclose(tables.recoil, recoils(pt, phi), rtol=1e-4)
+    of_template = model._tables()[0].recoil
+    np.testing.assert_allclose(of_template, recoils(pt, phi), rtol=1e-4)
     # Each track takes a share by its old pT², so that the new sum of pT² differs a little.
-    difference = recoil - tables.recoil[partner]
-    shuffled = recoil - np.roll(tables.recoil[partner], 1)
+    difference = recoils(events.pt, events.phi) - of_template[sources]
+    shuffled = recoils(events.pt, events.phi) - np.roll(of_template[sources], 1)
     assert np.median(np.abs(difference)) < np.median(np.abs(shuffled)) / 2
 
 
@@ -225,23 +224,30 @@ def recoils(pt, phi):
     return ak.to_numpy((x**2 + y**2) / ak.sum(pt**2, axis=1))
 
 
-@pytest.mark.parametrize("n_prompt", [20, 15, 0])
-def test_balance_lengthens_a_vector_sum(n_prompt):
+@pytest.mark.parametrize("recoil", [0.25, 4.0])
+@pytest.mark.parametrize(("n_prompt", "softer"), [(20, 1), (15, 1), (0, 1), (15, 100)])
+def test_balance_lengthens_or_shortens_a_vector_sum(n_prompt, softer, recoil):
     rng = np.random.default_rng(1)
     tracks = rng.normal(size=(5, 20))
-    if n_prompt == 15:
-        tracks[:, 15:] /= 10
+    tracks[:, 15:] /= 10
+    tracks[:, :n_prompt] /= softer
     momentum = tracks[[0, 2]].copy()
-    square, total = (momentum**2).sum(), momentum.sum(axis=1)
-    balance(tracks, n_prompt, 0.25, 1.0, 0.0)
+    weight, total = (momentum**2).sum(axis=0), momentum.sum(axis=1)
+    expected = np.sqrt(recoil * weight.sum()) * total / np.hypot(*total)
+    balance(tracks, n_prompt, recoil, 1.0, 0.0)
     made = np.stack([tracks[0] * f(tracks[2]) for f in (np.cos, np.sin)])
-    expected = 0.5 * np.sqrt(square) * total / np.hypot(*total)
     np.testing.assert_allclose(made.sum(axis=1), expected)
-    # All tracks share it if there are no prompt ones.
-    weight = (momentum**2).sum(axis=0)
-    weight[(np.arange(20) >= n_prompt) & (n_prompt > 0)] = 0
+    # Prompt tracks share what is missing, or all if the prompt ones have little.
+    if n_prompt and softer == 1:
+        weight[n_prompt:] = 0
     share = (expected - total)[:, None] * weight / weight.sum()
     np.testing.assert_allclose(made - momentum, share, atol=1e-12)
+
+
+def test_balance_of_two_opposite_tracks_is_left_alone():
+    tracks = np.array([[1.0, -1.0], [0, 0], [2.0, -2.0], [0, 0], [0, 0]])
+    balance(tracks, 2, 0.5, 1.0, 0.0)
+    np.testing.assert_allclose(tracks[0], np.sqrt(5))
 
 
 def test_a_move_leaves_the_distribution_of_a_component_as_it_is():
@@ -421,6 +427,8 @@ def test_heavy_tails_stay_finite():
         ({"redraw": 1.2}, "redraw = 1.2: give a number from 0 to 1"),
         ({"redraw_decays": -0.1}, "redraw_decays = -0.1"),
         ({"field": 0}, "field = 0: give a number above 0"),
+        ({"field": [2, 2]}, r"field = \[2, 2\]: give a number above 0"),
+        ({"field": np.inf}, "field = inf: give a number above 0"),
         ({"covariance_floor": 0}, "covariance_floor = 0"),
     ],
 )
