@@ -49,10 +49,11 @@ def book(tmp_path_factory):
     results = {"preset": "quick", "seed": 7, "events": {"test": 600}}
     results["classifiers"] = {"mlp": metrics}
     overlay = {"mu": 60, "pileup": "hgmm", "dz_reference": "origin"}
-    results["parameters"] = {"overlay": overlay}
+    results["parameters"] = {"overlay": overlay, "data": {"llp_masses": [100, 500]}}
     (root / "results" / "quick.json").write_text(json.dumps(results))
     (root / "book" / "index.md").write_text(
         "# First\n\nAUC {result}`quick:classifiers.mlp.auc`, later {result}`standard:seed`.\n\n"
+        "Heavy: {result}`quick:parameters.data.llp_masses.1` GeV.\n\n"
         "```{results-table} quick\n```\n\n```{results-table}\n```\n\n```{notebook-table}\n```\n"
     )
     write_notebook(root / "notebooks" / "01_figure.ipynb", "import sys\nprint(sys.prefix)")
@@ -109,6 +110,7 @@ def test_pages(executed):
     assert build_html(executed).is_file()
     first = page(executed, "book/index.html").find("article").get_text(" ")
     assert "0.8125 ± 0.0041" in first
+    assert "Heavy: 500 GeV" in " ".join(first.split())
     assert first.count("has not been run yet") == 2  # the role and the table of `standard`
     assert "MLP, the paper" in first
     assert "600 test events" in first
@@ -128,11 +130,15 @@ def test_pages(executed):
 def test_missing_figure_is_a_warning(executed, capfd):
     index = executed / "book" / "index.md"
     before = index.read_text()
-    index.write_text(before + "\n{result}`quick:classifiers.cnn.auc` {result}`fast:seed`\n")
+    index.write_text(
+        before + "\n{result}`quick:classifiers.cnn.auc` {result}`fast:seed`\n"
+        "{result}`quick:parameters.data.llp_masses.2`\n"
+    )
     with pytest.raises(RuntimeError, match="warnings"):
         build_html(executed)
     warnings = capfd.readouterr().err
     assert "no 'cnn' in 'classifiers.cnn.auc'; there is mlp" in warnings
+    assert "no '2' in 'parameters.data.llp_masses.2'; there is 0, 1" in warnings
     assert "fast.json" in warnings
     index.write_text(before)
 
