@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -16,7 +14,7 @@ from hepgmm.benchmark.timing import summary
 from hepgmm.cache import cache_folder
 from hepgmm.fidelity.collisions import Collisions
 from hepgmm.fidelity.transfer import Transfer, transfer_loss
-from hepgmm.io_utils import write_json
+from hepgmm.io_utils import read_figures, write_json
 from hepgmm.merit import environment
 from hepgmm.pileup.generators import GENERATORS, make_generator
 from hepgmm.presets import load_preset
@@ -108,7 +106,7 @@ def measure_fidelity(
     about["events"] |= {"pool": n_pool, "repeats": repeats}
     about["events"] |= {"sizes": {str(size): n for size, n in sizes.items()}}
     about |= environment()
-    figures = read_figures(path, about)
+    figures = {"sizes": {}} | read_figures(path, about, "generators")
     collisions = Collisions(seed, folder=cache_folder(), workers=workers, progress=progress)
     measurement = Measurement(figures, collisions, names, {"seed": seed, "workers": workers})
     measures = {
@@ -122,24 +120,6 @@ def measure_fidelity(
             write_json(path, figures)
     write_json(path, figures)
     return figures
-
-
-def read_figures(path, about):
-    """Figures that the file holds already, if they were measured in the same way."""
-    path = Path(path)
-    if not path.is_file():
-        return about | {"generators": {}, "sizes": {}}
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [key for key in about if kept.get(key) != about[key]]
-    except (ValueError, AttributeError):
-        raise ValueError(f"{path}: not a file of figures; name another one") from None
-    if other:
-        raise ValueError(
-            f"{path}: measured with other {', '.join(other)} ({kept.get(other[0])}, not "
-            f"{about[other[0]]}); name another file, or remove it"
-        )
-    return kept
 
 
 class Measurement:

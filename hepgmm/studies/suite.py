@@ -94,7 +94,7 @@ def measure_studies(
             raise ValueError(f"{what}: no {', '.join(unknown)}; there are {', '.join(known)}")
     base = Analysis(preset, **events)
     about = {"parameters": base.parameters, "training": training, **environment()}
-    code = digest([code_fingerprint(name) for name in ("classify", "ladder", "studies")])
+    code = digest([code_fingerprint(name) for name in ("pileup", "classify", "ladder", "studies")])
     figures = read_figures(path, about, "studies")
     figures["studies"] = {k: v for k, v in figures["studies"].items() if v["code"] == code}
     for study in studies:
