@@ -71,7 +71,12 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
         axes.set_xlim(-0.5, len(rows) - 0.5)
         axes.xaxis.minorticks_off()
     else:
+        # The style ends axes at round numbers, where markers would be cut.
         axes.set_xscale(study.scale)
+        ends = axes.transData.transform([(places.min(), 0.5), (places.max(), 0.5)])
+        margin = 0.05 * (ends[1, 0] - ends[0, 0]) * np.array([[-1, 0], [1, 0]])
+        if len(rows) > 1:
+            axes.set_xlim(axes.transData.inverted().transform(ends + margin)[:, 0])
     axes.set(xlabel=study.axis, ylabel="AUC", title=f"{study.title} ({label})")
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
