@@ -101,6 +101,7 @@ _NETWORK = tuple(
         "feature_tables",
         "samples",
         "layers",
+        "narrow_attention",
         "models",
         "epochs",
         "checkpoints",

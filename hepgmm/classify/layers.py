@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hepgmm.classify.narrow_attention import is_narrow, narrow_attention
+
 __all__ = [
     "POOLINGS",
     "SUM_UNIT",
@@ -97,18 +99,22 @@ class TransformerBlock(nn.Module):
         ``attended`` is bool, True for keys that count, or a number that is added to the logit of
         each query and key; its shape is that of (n, n_heads, T, T) or one that is broadcast to it.
         """
-        q, k, v = self._heads(x)
-        attention = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=attended, dropout_p=self.attention_dropout if self.training else 0.0
-        )
-        attention = torch.cat(attention.unbind(1), dim=-1)
+        heads, dropout = self._heads(x), self.attention_dropout if self.training else 0.0
+        if is_narrow(heads, attended, dropout):
+            attention = narrow_attention(heads, attended.flatten(1))
+        else:
+            q, k, v = heads.permute(2, 0, 3, 1, 4)
+            attention = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=attended, dropout_p=dropout
+            )
+            attention = torch.cat(attention.unbind(1), dim=-1)
         x = x + self.dropout(self.attention_output(attention))
         hidden = self.dropout(F.gelu(self.expand(self.feedforward_norm(x))))
         return x + self.dropout(self.contract(hidden))
 
     def weights(self, x, attended):
         """Attention weights, shape (n, n_heads, T, T), of tracks x, shape (n, T, width)."""
-        q, k, _ = self._heads(x)
+        q, k, _ = self._heads(x).permute(2, 0, 3, 1, 4)
         logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
         if attended.dtype == torch.bool:
             logits = logits.masked_fill(~attended, -torch.inf)
@@ -117,11 +123,10 @@ class TransformerBlock(nn.Module):
         return logits.softmax(-1)
 
     def _heads(self, x):
-        """Queries, keys and values, each of shape (n, n_heads, T, width / n_heads)."""
+        """Queries, keys and values, shape (n, T, 3, n_heads, width / n_heads)."""
         n, n_tracks, width = x.shape
         heads = self.queries_keys_values(self.attention_norm(x))
-        heads = heads.view(n, n_tracks, 3, self.n_heads, width // self.n_heads)
-        return heads.permute(2, 0, 3, 1, 4)
+        return heads.view(n, n_tracks, 3, self.n_heads, width // self.n_heads)
 
 
 class ClassAttention(nn.Module):
