@@ -72,6 +72,7 @@ class TransformerBlock(nn.Module):
 
     x ← x + Attention(LayerNorm(x)); x ← x + Feedforward(LayerNorm(x)), with GELU; the same function
     as ``torch.nn.TransformerEncoderLayer(norm_first=True)``, and with an attention bias if asked.
+    Narrow heads train with :func:`~hepgmm.classify.narrow_attention.narrow_attention` on a CPU.
 
     Parameters
     ----------

@@ -50,6 +50,7 @@ def is_narrow(heads, attended, dropout):
         and attended.shape[1:3] == (1, 1)
         and not dropout
         and torch.backends.cuda.flash_sdp_enabled()
+        and not torch.compiler.is_compiling()
     )
 
 
