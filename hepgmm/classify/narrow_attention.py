@@ -21,7 +21,7 @@ __all__ = ["NARROW", "is_narrow", "narrow_attention"]
 
 #: Largest number of features of a head for which this is faster than torch.
 NARROW = 4
-#: Coefficients of 2^f = Σ f^k (ln 2)^k / k!, to 1e-8 for abs(f) ≤ 1/2.
+#: Coefficients of 2^f = Σ f^k (ln 2)^k / k!, to 2e-7 for abs(f) ≤ 1/2.
 POWERS = tuple(np.float32(math.log(2) ** k / math.factorial(k)) for k in range(7))
 #: Exponents below this give the smallest normal number, not 0; a half; none; the least logit.
 LEAST, HALF, ZERO, LOWEST = (np.float32(x) for x in (-126.0, 0.5, 0.0, -3e38))
@@ -115,10 +115,13 @@ def _kernels(d):
     unit = np.float32(1 / math.sqrt(d))
 
     @njit(inline="always", **options)
-    def exponentiate(p, bits, power):
-        """2 to the power of p, which is not above 1/2; ``power`` is ``bits`` read as floats."""
+    def weigh(p, q, k, shift, bits, power):
+        """P becomes 2^(q·k - shift), which is 1 at most; ``power`` is ``bits`` read as floats."""
         for i in range(len(p)):
-            x = max(p[i], LEAST)
+            x = -shift[i]
+            for c in range(d):
+                x += q[c, i] * k[c]
+            x = max(x, LEAST)
             whole = np.int32(x - HALF)
             f = x - np.float32(whole)
             value = POWERS[6]
@@ -161,12 +164,7 @@ def _kernels(d):
                     if mask[event, j]:
                         for c in range(d):
                             k[c], v[c] = heads[event, j, 1, head, c], heads[event, j, 2, head, c]
-                        for i in range(n_tracks):
-                            logit = -top[i]
-                            for c in range(d):
-                                logit += q[c, i] * k[c]
-                            p[i] = logit
-                        exponentiate(p, bits, power)
+                        weigh(p, q, k, top, bits, power)
                         for i in range(n_tracks):
                             total[d, i] += p[i]
                             for c in range(d):
@@ -196,12 +194,7 @@ def _kernels(d):
                     if mask[event, j]:
                         for c in range(d):
                             k[c], v[c] = heads[event, j, 1, head, c], heads[event, j, 2, head, c]
-                        for i in range(n_tracks):
-                            logit = -log_sum[event, head, i]
-                            for c in range(d):
-                                logit += q[c, i] * k[c]
-                            p[i] = logit
-                        exponentiate(p, bits, power)
+                        weigh(p, q, k, log_sum[event, head], bits, power)
                         for c in range(d):
                             sum_c = ZERO
                             for i in range(n_tracks):

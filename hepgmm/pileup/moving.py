@@ -35,7 +35,8 @@ class Draws(NamedTuple):
     uniform
         Uniform numbers ``(m,)`` that choose components.
     track_normal
-        Standard normals ``(m, 4)``.
+        Standard normals ``(m, 4)`` of the coordinates. Prompt tracks have two of them: their third
+        number turns them. Tracks of a decay have none: the first number of its first one moves it.
     """
 
     turns: np.ndarray
@@ -137,8 +138,8 @@ def place(point, templates, t, d, draws, number, redraw):
 
     It stays where it is if it, or its new place, is in the outer hundredth of the component, if the
     new place is outside the range of all templates, or if a prompt track would enter or leave the
-    forward region. The step is a Metropolis step: it leaves what
-    is Gaussian inside as it is, and what is not Gaussian outside.
+    forward region. The step is a Metropolis step: it leaves what is Gaussian inside as it is, and
+    what is not Gaussian outside.
 
     Parameters
     ----------
