@@ -102,6 +102,7 @@ _NETWORK = tuple(
         "samples",
         "layers",
         "narrow_attention",
+        "dropout",
         "models",
         "epochs",
         "checkpoints",

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hepgmm.classify.dropout import Dropout
 from hepgmm.classify.narrow_attention import is_narrow, narrow_attention
 
 __all__ = [
@@ -92,7 +93,7 @@ class TransformerBlock(nn.Module):
         self.feedforward_norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, feedforward)
         self.contract = nn.Linear(feedforward, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x, attended):
         """Tracks x, shape (n, T, width), after the block.
@@ -156,7 +157,7 @@ class ClassAttention(nn.Module):
         self.feedforward_norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, feedforward)
         self.contract = nn.Linear(feedforward, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, summary, x, mask):
         """Summary, shape (n, 1, width), of tracks x, shape (n, T, width), where mask is True."""
@@ -218,11 +219,13 @@ def attended_keys(mask):
 
 
 def _mean(x, mask):
-    return (x * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
+    weights = mask / mask.sum(1, keepdim=True).clamp_min(1)
+    return (weights.to(x.dtype).unsqueeze(1) @ x).squeeze(1)
 
 
 def _maximum(x, mask):
-    largest = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min).amax(1)
+    # The gradient of amax would share itself out among equal tracks, for twice the time.
+    largest = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min).max(1).values
     return largest * mask.any(1, keepdim=True)
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hepgmm.classify.dropout import Dropout
 from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import (
     POOLINGS,
@@ -120,7 +121,7 @@ class DeepSets(nn.Module):
         self.pooling = pooling
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.gelu)
-            self.dropout = nn.Dropout(dropout)
+            self.dropout = Dropout(dropout)
             self.decoder = HiddenLayers(pooled_width(width, pooling), width, 2, F.gelu)
             self.output = nn.Linear(width, 1)
 

@@ -180,6 +180,7 @@ def fill_ladder(command):
     command.add_argument("--trainings", type=count, default=5, help="of each classifier (5)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
     add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+    command.add_argument("--seed", type=int, help="of all events and trainings (the preset's)")
 
 
 def run_ladder(options):
@@ -192,6 +193,7 @@ def run_ladder(options):
         names=options.only,
         settings=options.settings or tuple(SETTINGS),
         trainings=options.trainings,
+        seed=options.seed,
         training={"epochs": options.epochs} if options.epochs else None,
         progress=lambda step: print(step, file=sys.stderr, flush=True),
     )
