@@ -36,7 +36,7 @@ fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.j
 	$(BIN)/hepgmm fidelity --seed 9241 --repeats 5 --workers 2 -o results/fidelity.json
 
 ladder: $(INSTALLED) ## every classifier, five settings: results/ladder.json, half a day
-	$(BIN)/hepgmm ladder --seed 4127 --trainings 1 -o results/ladder.json
+	$(BIN)/hepgmm ladder --trainings 1 -o results/ladder.json
 
 studies: $(INSTALLED) ## classifiers over pileup, lifetime, detector, …: results/studies.json, an hour
 	$(BIN)/hepgmm studies -o results/studies.json

@@ -100,6 +100,7 @@ def test_help_has_units_and_an_example(command, capsys):
             "text.parquet: not an npy file",
         ),
         ("benchmark mixture --seed -1", "--seed: '-1' is not a whole number of at least 0"),
+        ("ladder --seed -1 -o {0}/x.json", "--seed: '-1' is not a whole number of at least 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(files, capsys, arguments, culprit):

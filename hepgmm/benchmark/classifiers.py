@@ -15,7 +15,6 @@ from hepgmm.benchmark.timing import in_turns, ratio, summary
 from hepgmm.classify.export import export_onnx, onnx_latency
 from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
-from hepgmm.classify.memory import kept_memory
 from hepgmm.classify.models import Transformer
 from hepgmm.classify.operations import training_operations
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
@@ -215,9 +214,8 @@ def epoch(network, data):
     step = steps(network)
 
     def run():
-        with kept_memory():
-            for rows in torch.randperm(len(y)).split(BATCH):
-                step(X[rows], mask[rows], y[rows])
+        for rows in torch.randperm(len(y)).split(BATCH):
+            step(X[rows], mask[rows], y[rows])
 
     return run
 

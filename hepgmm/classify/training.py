@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 from hepgmm.classify.checkpoints import AtomicCheckpoints, Keeper, digest, finished_epochs
 from hepgmm.classify.epochs import OrderedBatches, ShuffledBatches, check_fresh
 from hepgmm.classify.learning import Learner
-from hepgmm.classify.memory import kept_memory
 from hepgmm.classify.storage import check_architecture, load_model
 
 __all__ = ["TrainingResult", "train"]
@@ -167,7 +166,7 @@ def train(
     if len(history) < epochs:
         alone = devices == nodes == 1
         keeper = Keeper(directory, identity, history, epochs, progress)
-        with _quiet(), kept_memory(), torch.random.fork_rng():
+        with _quiet(), torch.random.fork_rng():
             trainer = L.Trainer(
                 max_epochs=epochs,
                 accelerator=accelerator,

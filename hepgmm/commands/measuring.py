@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 from hepgmm.arguments import add_output, add_preset, add_seed, count
 from hepgmm.io_utils import atomic_write, write_json
@@ -179,8 +180,10 @@ def fill_ladder(command):
     )
     command.add_argument("--trainings", type=count, default=5, help="of each classifier (5)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
+    command.add_argument(
+        "-s", "--seed", type=partial(count, low=0), help="default: the preset's own"
+    )
     add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
-    command.add_argument("--seed", type=int, help="of all events and trainings (the preset's)")
 
 
 def run_ladder(options):

@@ -48,3 +48,10 @@ def test_same_seed_same_choice():
         torch.manual_seed(3)
         made.append(layer(torch.ones(1000)))
     assert torch.equal(*made)
+
+
+def test_compiles():
+    """A compiled model has torch's dropout."""
+    layer = Dropout(0.5).train()
+    made = torch.compile(layer, backend="eager", fullgraph=True)(torch.ones(1000))
+    assert sorted(set(made.tolist())) == [0.0, 2.0]
