@@ -33,7 +33,7 @@ benchmark: $(INSTALLED) ## speed of mixtures and classifiers: results/benchmarks
 	$(BIN)/hepgmm benchmark classifiers -o results/classifiers.json
 
 fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.json, two hours
-	$(BIN)/hepgmm fidelity --seed 9241 --repeats 5 --workers 2 -o results/fidelity.json
+	$(BIN)/hepgmm fidelity --seed 6151 --repeats 5 --workers 2 -o results/fidelity.json
 
 ladder: $(INSTALLED) ## every classifier, five settings: results/ladder.json, half a day
 	$(BIN)/hepgmm ladder --trainings 1 -o results/ladder.json
