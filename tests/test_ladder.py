@@ -90,6 +90,24 @@ def test_every_rung_has_every_figure_and_trainings_are_kept(coin, tmp_path):
     assert len(steps) == 2 * 2 * 3
 
 
+def test_seconds_of_a_training_leave_out_the_making_of_its_events(coin, tmp_path, monkeypatch):
+    clock = {"now": 0.0}
+    monkeypatch.setattr("hepgmm.ladder.trainings.time.perf_counter", lambda: clock["now"])
+    made = Analysis.datasets
+
+    def datasets(self):
+        clock["now"] += 1000.0
+        return made(self)
+
+    monkeypatch.setattr(Analysis, "datasets", datasets)
+    options = {"names": ["coin"], "settings": ["origin"], "trainings": 1, "n_bootstrap": 5}
+    figures = climb(tmp_path / "ladder.json", **options, progress=lambda step: None)
+    assert clock["now"] >= 1000
+    assert figures["settings"]["origin"]["rungs"]["coin"]["seconds"] == 0
+    kept = [np.load(path)["seconds"] for path in tmp_path.glob("rung-*.npz")]
+    assert kept == [0, 0]
+
+
 def test_figures_of_other_events_are_not_kept(coin, tmp_path, monkeypatch):
     path = tmp_path / "ladder.json"
     options = {"settings": ["origin"], "trainings": 1, "n_bootstrap": 5}

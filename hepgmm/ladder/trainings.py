@@ -84,7 +84,7 @@ def trained_scores(
         paths.append(path)
         if not path.exists():
             progress(f"{name}, {number + 1}")
-            start, parts = time.perf_counter(), samples()
+            parts, start = samples(), time.perf_counter()
             rung = fit(name, parts, seed, fresh, training, path)
             seconds = time.perf_counter() - start
             if hasattr(rung, "history"):  # of epochs before an interruption, too
