@@ -19,7 +19,7 @@ from hepgmm.classify.metrics import auc
 from hepgmm.classify.storage import save_model
 from hepgmm.io_utils import atomic_write
 
-__all__ = ["AtomicCheckpoints", "Keeper", "digest", "finished_epochs"]
+__all__ = ["AtomicCheckpoints", "Keeper", "digest", "finished_epochs", "has_stalled"]
 
 
 def digest(*arrays):
@@ -52,6 +52,21 @@ def finished_epochs(checkpoint, identity):
     return history
 
 
+def has_stalled(history, patience):
+    """Whether the last ``patience`` epochs brought no lower validation loss.
+
+    Examples
+    --------
+    >>> history = [{"val_loss": loss} for loss in (0.7, 0.5, 0.6, 0.5)]
+    >>> has_stalled(history, 2), has_stalled(history, 3), has_stalled(history, None)
+    (True, False, False)
+    """
+    if patience is None or len(history) <= patience:
+        return False
+    losses = [row["val_loss"] for row in history]
+    return min(losses[-patience:]) >= min(losses[:-patience])
+
+
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that are whole or absent."""
 
@@ -63,8 +78,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
 class Keeper(L.Callback):
     """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
 
-    def __init__(self, directory, identity, history, epochs, progress):
+    def __init__(self, directory, identity, history, epochs, patience, progress):
         self.directory, self.identity, self.history = directory, identity, history
+        self.patience = patience
         self.bar = tqdm(
             total=epochs,
             initial=len(history),
@@ -101,6 +117,7 @@ class Keeper(L.Callback):
             with atomic_write(self.directory / "history.parquet") as temporary:
                 pq.write_table(pa.Table.from_pylist(self.history), temporary)
         trainer.save_checkpoint(self.directory / "last.ckpt")
+        trainer.should_stop = has_stalled(self.history, self.patience)
         self.bar.set_postfix(figures, refresh=False)
         self.bar.update()
 

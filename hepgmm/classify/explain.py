@@ -161,8 +161,9 @@ def permutation_importance(
     Examples
     --------
     >>> rng = np.random.default_rng(1)
-    >>> y = rng.integers(0, 2, 500)
-    >>> sample = Sample(rng.normal(y[:, None, None], 1, (500, 3, 5)), np.ones((500, 3)), y)
+    >>> X, y = rng.random((500, 3, 5)), rng.integers(0, 2, 500)
+    >>> X[..., 3] += y[:, None]
+    >>> sample = Sample(X, np.ones((500, 3)), y)
     >>> loss = permutation_importance(lambda X, mask: X[..., 3].mean(1), sample, seed=2)
     >>> loss["d0"]["value"] > 0.3, loss["dz"]["value"]
     (True, 0.0)

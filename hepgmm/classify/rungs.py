@@ -86,7 +86,15 @@ class NetworkClassifier:
         -------
         NetworkClassifier
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If several processes train without a ``directory``; and what
+            :func:`hepgmm.classify.train` raises.
         """
+        if self.directory is None and {"devices", "nodes"} & set(self.training):
+            raise ValueError("several processes share the folder of a training; give directory=…")
         with TemporaryDirectory() as temporary:
             result = train(
                 self.architecture(**self.options, seed=seed),

@@ -10,10 +10,14 @@ __all__ = ["COLUMNS", "Sample", "check_tracks"]
 
 #: Columns of X; the last, pT in GeV, may be missing.
 COLUMNS = ("pt_relative", "eta", "phi", "d0", "dz", "pt")
+#: Columns of a limited range, with some room for rounding.
+RANGES = {"pt_relative": (0.0, 1.0001), "phi": (-3.1417, 3.1417), "pt": (0.0, np.inf)}
 
 
 def check_tracks(X, mask, n_columns=None):
     """An error unless X and mask are those of the same events, with the columns that are needed.
+
+    The order of the columns is recognised by what a pT and an azimuth may be; d0 and dz look alike.
 
     Parameters
     ----------
@@ -25,7 +29,7 @@ def check_tracks(X, mask, n_columns=None):
     Raises
     ------
     ValueError
-        If a shape is another one.
+        If a shape is another one, or the columns are in another order.
 
     Examples
     --------
@@ -39,6 +43,15 @@ def check_tracks(X, mask, n_columns=None):
         raise ValueError(f"X has shape {shape}; expected (n, max_tracks, {known})")
     if tuple(mask.shape) != shape[:2]:
         raise ValueError(f"mask has shape {tuple(mask.shape)}; expected {shape[:2]}, that of X")
+    tracks, names = np.asarray(X)[np.asarray(mask, dtype=bool)], COLUMNS[: shape[2]]
+    for name, values in zip(names, tracks.T, strict=True):
+        low, high = RANGES.get(name, (-np.inf, np.inf))
+        wrong = (values < low) | (values > high)
+        if wrong.any():
+            raise ValueError(
+                f"X has a track with {name} = {values[wrong][0]:.4g}; its columns have to be "
+                f"{', '.join(names)}, in this order"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +78,8 @@ class Sample:
     Raises
     ------
     ValueError
-        If the shapes disagree, a label is not 0 or 1, or a track has a value that is not finite.
+        If the shapes disagree, a label is not 0 or 1, a track has a value that is not finite, or
+        the columns are in another order.
 
     Examples
     --------
@@ -95,6 +109,7 @@ class Sample:
             raise ValueError(
                 f"Sample: X of event {np.argmax(broken)} has a value that is not finite"
             )
+        check_tracks(X, mask)
         if self.mass is not None and np.shape(self.mass) != (n,):
             raise ValueError(f"Sample: mass has shape {np.shape(self.mass)}, expected ({n},)")
         if self.hard is not None and np.shape(self.hard) != mask.shape:

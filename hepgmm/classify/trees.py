@@ -47,7 +47,7 @@ def event_summaries(X, mask):
     Parameters
     ----------
     X : array, shape (n, max_tracks, 5 or 6)
-        Tracks by falling pT, as :func:`hepgmm.select` gives them.
+        Tracks in any order.
     mask : array, bool, shape (n, max_tracks)
 
     Returns
@@ -62,6 +62,9 @@ def event_summaries(X, mask):
     True
     """
     X, mask = np.where(mask[..., None], X, 0.0).astype(float), np.asarray(mask, dtype=bool)
+    order = np.argsort(np.where(mask, -X[..., 0], np.inf), axis=1, kind="stable")
+    X = np.take_along_axis(X, order[..., None], axis=1)
+    mask = np.take_along_axis(mask, order, axis=1)
     pt, eta, phi, d0, dz = np.moveaxis(X[..., :5], -1, 0)
     n_tracks = np.maximum(mask.sum(1), 1)
     sum_pt = np.maximum(pt.sum(1), np.finfo(float).tiny)

@@ -54,8 +54,8 @@ def test_even_attention_is_chance(toy):
 def test_importance_is_that_of_what_tells(toy):
     rng = np.random.default_rng(5)
     y = rng.integers(0, 2, 2000)
-    X = rng.normal(size=(2000, 4, 6))
-    X[..., 4] += y[:, None]
+    X = rng.uniform(size=(2000, 4, 6))
+    X[..., 4] = rng.normal(size=(2000, 4)) + y[:, None]
     mask = np.arange(4) < rng.integers(1, 5, 2000)[:, None]
     sample = Sample(X, mask, y)
     before = sample.X.copy()

@@ -54,6 +54,29 @@ def test_shuffled_labels_give_half_against_shuffled_labels(name, toy):
     assert abs(np.mean(areas) - 0.5) < 4 * 0.0092
 
 
+@pytest.mark.parametrize("name", classifier_names())
+def test_order_of_tracks_and_padding_change_nothing(name, toy):
+    training, test = toy(100, seed=11), toy(60, seed=12)
+    short = {"training": {"epochs": 1, "batch_size": 32}} | (SMALL if "former" in name else {})
+    fitted = make_classifier(name, **(short if name in NETWORKS else {}))
+    fitted.fit(training, toy(50, seed=13), seed=1)
+    expected = fitted.predict_proba(test.X, test.mask)
+    order = np.random.default_rng(1).permutation(test.X.shape[1])
+    X = np.where(test.mask[..., None], test.X, 1e3)
+    longer = np.concatenate([X, np.full_like(X[:, :3], np.nan)], axis=1)
+    mask = np.concatenate([test.mask, np.zeros_like(test.mask[:, :3])], axis=1)
+    for changed, where in ((X[:, order], test.mask[:, order]), (X, test.mask), (longer, mask)):
+        scores = fitted.predict_proba(changed, where)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
+
+
+def test_several_processes_need_a_folder(toy):
+    sample = toy(60, seed=14)
+    rung = make_classifier("mlp", training={"devices": 2})
+    with pytest.raises(ValueError, match="several processes share the folder of a training; give"):
+        rung.fit(sample, sample, seed=1)
+
+
 def test_the_cut_takes_the_pt_that_tells_and_its_direction(toy):
     sample = toy(400, seed=3)
     X = sample.X.copy()

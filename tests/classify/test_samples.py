@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hepgmm.classify.models import MLP, predict
 from hepgmm.classify.samples import Sample
 
 
@@ -34,3 +35,14 @@ def test_padding_may_hold_anything(toy):
     good = toy(4, seed=3)
     X = np.where(good.mask[..., None], good.X, np.nan)
     assert len(Sample(X, good.mask, good.y)) == 4
+
+
+@pytest.mark.parametrize(
+    ("order", "named"), [((1, 0, 2, 3, 4), "pt_relative"), ((0, 2, 1, 3, 4), "phi")]
+)
+def test_columns_in_another_order_are_named(toy, order, named):
+    good = toy(200, seed=4)
+    with pytest.raises(ValueError, match=f"{named} = .*; its columns have to be pt_relative, eta"):
+        Sample(good.X[..., order], good.mask, good.y)
+    with pytest.raises(ValueError, match=f"{named} = .*, in this order"):
+        predict(MLP(), good.X[..., order], good.mask)

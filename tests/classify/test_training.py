@@ -292,6 +292,21 @@ def test_result_is_the_best_epoch_not_the_last(run, toy):
     assert loss == pytest.approx(min(val), rel=1e-5)
 
 
+def test_a_training_that_gains_nothing_ends_early(run):
+    """Random labels: the validation loss has its minimum early."""
+    whole = run(directory="whole", epochs=12, learning_rate=3e-2, schedule="step", step_epochs=99)
+    losses_of = [row["val_loss"] for row in whole.history]
+    ends = next(n for n in range(3, 13) if min(losses_of[n - 2 : n]) >= min(losses_of[: n - 2]))
+    assert ends < 12
+    options = {"epochs": 12, "learning_rate": 3e-2, "step_epochs": 99, "patience": 2}
+    early = run(directory="early", **options)
+    assert losses(early) == losses(whole)[:ends]
+    assert early.best_epoch == min(range(ends), key=losses_of.__getitem__) + 1
+    again, seen = when_trained(small_transformer(), 1, lambda: None)
+    assert_equal_results(run(again, directory="early", **options), early)
+    assert not seen
+
+
 def test_every_epoch_sees_every_event_once_in_another_order(run):
     epochs = []
 
@@ -484,6 +499,7 @@ def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path):
     ("options", "message"),
     [
         ({"epochs": 0}, "epochs=0 is not a whole number above 0"),
+        ({"patience": 0}, "patience=0 is not a whole number above 0"),
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
         ({"batch_size": 71}, "batch_size=71 is more than the 70 training events"),
         ({"epochs": "few"}, "epochs='few' is not a whole number"),
