@@ -23,7 +23,7 @@ SMALL = {
 
 def sample(n=200, seed=1):
     rng = np.random.default_rng(seed)
-    X = rng.random((n, 5, 6)) + 0.5
+    X = (rng.random((n, 5, 6)) + 1) / 2
     mask = np.arange(5) < rng.integers(1, 6, n)[:, None]
     y = rng.integers(0, 2, n)
     return Sample(X, mask, y, 100.0 * y)
