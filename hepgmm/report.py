@@ -86,8 +86,8 @@ def format_measurement(figure: Any) -> str:
     Parameters
     ----------
     figure
-        ``{"value": float, "error": float}``, or ``{"count": int, "fraction": float}``, or
-        anything else, which is written as it is.
+        ``{"value": float, "error": float}``, ``{"above": float}`` for a lower limit,
+        ``{"count": int, "fraction": float}``, or anything else, which is written as it is.
 
     Returns
     -------
@@ -99,6 +99,8 @@ def format_measurement(figure: Any) -> str:
     '0.8123 ± 0.0041'
     >>> format_measurement({"value": 5.1, "error": 0.0})
     '5.1 ± 0'
+    >>> format_measurement({"above": 1234.5})
+    '> 1200'
     >>> format_measurement({"count": 3, "fraction": 0.015})
     '3 (1.5%)'
     >>> format_measurement(12)
@@ -106,6 +108,8 @@ def format_measurement(figure: Any) -> str:
     """
     if isinstance(figure, Mapping) and {"count", "fraction"} <= set(figure):
         return f"{figure['count']} ({100 * figure['fraction']:.3g}%)"
+    if isinstance(figure, Mapping) and "above" in figure:
+        return f"> {float(format(figure['above'], '.2g')):g}"
     if not isinstance(figure, Mapping) or not {"value", "error"} <= set(figure):
         return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
     value, error = figure["value"], figure["error"]

@@ -13,6 +13,7 @@ from hepgmm.classify.samples import Sample
 from hepgmm.cli import main
 from hepgmm.ladder import climb, ladder_table, rung_figures
 from hepgmm.ladder.figures import difference, roc_band
+from hepgmm.report import format_measurement
 
 NAMES = ("pt_cut", "trees", "coin")
 
@@ -79,6 +80,7 @@ def test_every_rung_has_every_figure_and_trainings_are_kept(coin, tmp_path):
         for rung in rungs.values():
             assert {"auc", "accuracy", "auc_100", "auc_500"} <= set(rung["figures"])
             assert rung["trainings"] == 2
+            assert {len(column) for column in rung["calibration"].values()} == {10}
     assert abs(rungs["coin"]["figures"]["auc"]["value"] - 0.5) < 0.1
     assert rungs["trees"]["above_trees"] == {"value": 0.0, "error": 0.0, "trainings": 0.0}
     assert rungs["coin"]["above_trees"]["value"] < -4 * rungs["coin"]["above_trees"]["error"]
@@ -142,6 +144,15 @@ def test_another_class_under_the_same_name_is_trained_again(coin, tmp_path):
     steps = []
     climb(tmp_path / "b.json", **options, progress=steps.append)
     assert steps == ["hard: coin, 1"]
+
+
+def test_a_rejection_of_few_events_is_a_lower_limit():
+    """No background passes: 95% of the samples of 3.0 expected events have one or more."""
+    test = sample(3000, 6)
+    figures = rung_figures(test.y[None].astype(float), test, n_bootstrap=5, seed=1)
+    n_background = (test.y == 0).sum()
+    assert figures["rejection_50"] == {"above": pytest.approx(n_background / -np.log(0.05))}
+    assert format_measurement(figures["rejection_50"]).startswith("> ")
 
 
 def test_errors_hold_the_test_events_and_the_trainings():

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.stats import chi2
 
 from hepgmm.classify.metrics import checked_scores
 from hepgmm.classify.samples import Sample
 from hepgmm.classify.working_points import (
     EFFICIENCIES,
+    calibration_curve,
     rejection,
     weighted_false_positive_rate,
 )
 from hepgmm.statistics import bootstrap_error, weighted_auc
 
-__all__ = ["difference", "roc_band", "rung_figures"]
+__all__ = ["calibration", "difference", "roc_band", "rung_figures"]
 
 #: Signal efficiencies of a ROC curve: dense at both ends, where it is steep.
 GRID = np.round(np.sin(np.linspace(0, np.pi / 2, 61)[1:-1]) ** 2, 4)
@@ -45,9 +47,9 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
         Name → ``{"value", "error", "trainings"}``, the last the standard deviation over trainings,
         None for a single one: ``auc``; ``accuracy``, ``recall`` and ``precision`` at a probability
         of 0.5; ``rejection_70`` and likewise for 60, 50, 30 and 10, background events for each that
-        passes at such a signal efficiency in %, from the mean false positive rate, left
-        out if fewer than ten of them pass; ``auc_<mass>`` for each mass against all
-        background.
+        passes at such a signal efficiency in %, from the mean false positive rate, or, where
+        fewer than ten of them pass, ``{"above"}``, what it is above with 95% confidence;
+        ``auc_<mass>`` for each mass against all background.
 
     Examples
     --------
@@ -67,7 +69,10 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
         inverse = rejection(rate["value"], rate["error"], n_background)
         if inverse:
             spread = rate["trainings"] and rate["trainings"] / rate["value"] ** 2
-            figures[f"rejection_{100 * efficiency:.0f}"] = inverse | {"trainings": spread}
+            inverse |= {"trainings": spread}
+        else:
+            inverse = {"above": _least_rejection(rate["value"] * n_background, n_background)}
+        figures[f"rejection_{100 * efficiency:.0f}"] = inverse
     return figures
 
 
@@ -137,6 +142,32 @@ def roc_band(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict
         "rate": [figure["value"] for figure in band.values()],
         "error": [figure["error"] for figure in band.values()],
     }
+
+
+def calibration(scores, test: Sample, *, n_bins: int = 10) -> dict:
+    """Is the probability of a training one? See :func:`hepgmm.classify.calibration_curve`.
+
+    Parameters
+    ----------
+    scores : array, shape (n,)
+    test
+        The test events.
+    n_bins
+        Bins of equally many events.
+
+    Returns
+    -------
+    dict
+        Lists of equal length: ``predicted``, ``observed`` and its ``error``.
+    """
+    curve = calibration_curve(scores, test.y, n_bins=n_bins)
+    names = ("predicted", "observed", "error")
+    return {name: values.tolist() for name, values in zip(names, curve, strict=True)}
+
+
+def _least_rejection(n_passed, n_background):
+    """Rejection at 95% confidence, from the upper limit of a Poisson mean."""
+    return float(n_background / chi2.ppf(0.95, 2 * (n_passed + 1)) * 2)
 
 
 def _names(test):

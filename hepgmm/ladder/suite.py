@@ -9,7 +9,7 @@ from pathlib import Path
 from hepgmm.analysis import Analysis
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 from hepgmm.io_utils import read_figures, write_json
-from hepgmm.ladder.figures import difference, roc_band, rung_figures
+from hepgmm.ladder.figures import calibration, difference, roc_band, rung_figures
 from hepgmm.ladder.settings import SETTINGS, Setting, merged
 from hepgmm.merit import environment
 
@@ -68,8 +68,10 @@ def climb(
         ``settings``: name → ``events`` of each sample, and ``rungs`` →
         name → ``title``, ``figures`` (:func:`~hepgmm.ladder.rung_figures`), ``above_trees``
         (difference in AUC to the boosted trees), ``roc``
-        (``hepgmm.ladder.figures.roc_band``), number of ``trainings``, ``seconds`` of one, and
-        digests of what decided it; with the preset, its parameters, the versions and the machine.
+        (``hepgmm.ladder.figures.roc_band``), ``calibration`` of the first training
+        (:func:`hepgmm.classify.calibration_curve`), number of ``trainings``, ``seconds`` of one,
+        and digests of what decided it; with the preset, its parameters, the versions and the
+        machine.
 
     Raises
     ------
@@ -110,6 +112,7 @@ def climb(
                 "figures": rung_figures(done.scores, test, **bootstrap),
                 "above_trees": difference(done.scores, bar.scores, test, **bootstrap),
                 "roc": roc_band(done.scores, test, **bootstrap),
+                "calibration": calibration(done.scores[0], test),
                 "seconds": done.seconds,
                 "trainings": trainings,
                 "key": done.key,

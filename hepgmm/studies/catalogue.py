@@ -78,6 +78,12 @@ STUDIES: dict[str, Study] = {
         _series("data", "ctau", (10, 100, 1000, 3000, 10_000)),
         scale="log",
     ),
+    "ctau_unseen": Study(
+        "Lifetimes that training did not see",
+        "proper decay length cτ in the test, trained at 3000 mm [mm]",
+        tuple(Point(ctau, test={"data": {"ctau": ctau}}) for ctau in (10, 100, 1000, 3000, 10_000)),
+        scale="log",
+    ),
     "pt_hat_min": Study(
         "Hardness of the background",
         "least pT of the QCD process [GeV]",
@@ -116,12 +122,14 @@ STUDIES: dict[str, Study] = {
         scale="phrases",
     ),
     "pileup": Study(
-        "Pileup in training, tested with real pileup",
-        "pileup in training",
+        "Pileup, real or synthetic",
+        "pileup in training → in test",
         (
-            _pileup("real", "real"),
-            _pileup("SharedGMM", "shared", "real"),
-            _pileup("paper's HGMM", "hgmm", "real"),
+            _pileup("real\n→ real", "real"),
+            _pileup("SharedGMM\n→ real", "shared", "real"),
+            _pileup("paper's HGMM\n→ real", "hgmm", "real"),
+            _pileup("real\n→ SharedGMM", "real", "shared"),
+            _pileup("real\n→ paper's HGMM", "real", "hgmm"),
         ),
         scale="phrases",
     ),
@@ -149,6 +157,7 @@ STUDIES: dict[str, Study] = {
         (
             Point("100, 500: seen"),
             Point("300, 1000: not seen", test={"data": {"llp_masses": [300.0, 1000.0]}}),
+            Point("300, 1000: seen", {"data": {"llp_masses": [300.0, 1000.0]}}),
         ),
         scale="phrases",
         figures={

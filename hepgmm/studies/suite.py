@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from hepgmm.analysis import Analysis
 from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
@@ -75,9 +77,9 @@ def measure_studies(
     dict
         ``studies`` → name → ``seconds`` that it took when it was trained, and ``settings``, a list
         with ``value``, number of ``events`` and ``rungs`` → name → ``figures`` as
-        :func:`hepgmm.ladder.rung_figures` gives them and, where the test events are those of the
-        first setting, ``difference``, the AUC minus the first one's, paired; with the parameters,
-        the versions and the machine.
+        :func:`hepgmm.ladder.rung_figures` gives them and, where there are as many test events
+        of each kind as in the first setting, ``difference``, the AUC minus the first one's, paired
+        by hard event; with the parameters, the versions and the machine.
 
     Raises
     ------
@@ -123,9 +125,9 @@ def measure_studies(
                     "seconds": done.seconds,
                     "key": done.key,
                 }
-                here = setting.test.key("datasets")
-                there, scores = first.setdefault(name, (here, done.scores))
-                if rows and here == there:
+                labels, scores = first.setdefault(name, (test.y, done.scores))
+                # The order of the hard events is the same wherever their numbers are.
+                if rows and np.array_equal(test.y, labels):
                     paired = difference(done.scores, scores, test, **bootstrap)
                     rungs[name]["difference"] = paired
             sizes = {name: len(part) for name, part in setting.samples().items()}
