@@ -13,7 +13,6 @@ import numpy as np
 from hepgmm.cache import usable_cores
 from hepgmm.classify.metrics import auc_difference, evaluate, single_cut_accuracy
 from hepgmm.classify.samples import Sample
-from hepgmm.io_utils import atomic_write
 from hepgmm.stages import CURES
 from hepgmm.tracks import accept
 
@@ -79,17 +78,15 @@ def draw_roc(path, analysis, *, seed: int) -> None:
     """
     from matplotlib import pyplot
 
-    from hepgmm.plots import use_style
+    from hepgmm.plots import save_svg, use_style
     from hepgmm.plots.classifiers import roc_curves
 
     overlay = analysis.parameters["overlay"]
     title = f"{analysis.label}, μ = {overlay['mu']:g}, dz from {overlay['dz_reference']}"
-    with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
+    with pyplot.rc_context():
         use_style()
         labels = analysis.datasets()["test"].y
-        figure = roc_curves(analysis.scores(), labels, title=title, seed=seed)
-        figure.savefig(temporary, metadata={"Date": None})
-        pyplot.close(figure)
+        save_svg(path, roc_curves(analysis.scores(), labels, title=title, seed=seed))
 
 
 def classifier_figures(

@@ -1,6 +1,7 @@
 """The ladder: every rung has every figure, trainings are kept, errors hold both of their parts."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -108,6 +109,19 @@ def test_seconds_of_a_training_leave_out_the_making_of_its_events(coin, tmp_path
     assert figures["settings"]["origin"]["rungs"]["coin"]["seconds"] == 0
     kept = [np.load(path)["seconds"] for path in tmp_path.glob("rung-*.npz")]
     assert kept == [0, 0]
+
+
+def test_the_command_draws_every_setting(coin, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "ladder.json"
+    monkeypatch.setattr("hepgmm.ladder.climb", partial(climb, n_bootstrap=5))
+    command = "ladder --trainings 1 --settings origin hard --only pt_cut trees --seed 7 -o"
+    assert main([*command.split(), str(path)]) == 0
+    assert {each.name for each in tmp_path.glob("*.svg")} == {
+        "ladder_origin.svg",
+        "ladder_hard.svg",
+    }
+    assert json.loads(path.read_text())["parameters"]["seed"] == 7
+    assert "Best cut on one pT" in capsys.readouterr().out
 
 
 def test_figures_of_other_events_are_not_kept(coin, tmp_path, monkeypatch):

@@ -142,7 +142,7 @@ def test_only_rungs_that_ask_for_it_have_fresh_pileup(monkeypatch):
             assert (setting.train(name) == setting.fresh_sample) == given
 
 
-def test_measured_once_and_read_from_then_on(cache):
+def test_measured_once_and_read_from_then_on(cache, monkeypatch):
     options = {"preset": "quick", "events": SMALL, "n_bootstrap": 5, "workers": 1}
     options |= {"names": ("pt_cut", "deepsets"), "training": {"epochs": 1, "batch_size": 32}}
     options |= {"studies": ("inputs", "fresh")}
@@ -166,6 +166,9 @@ def test_measured_once_and_read_from_then_on(cache):
     assert len([step for step in steps if step == "deepsets, 1"]) == 6
     with pytest.raises(ValueError, match="of other training; name another file"):
         measure_studies(path, **options | {"training": None}, progress=print)
+    monkeypatch.setattr("hepgmm.studies.measure_studies", lambda path, **_: figures)
+    assert main(["studies", "-p", "quick", "-o", str(path)]) == 0
+    assert (cache / "studies_inputs.svg").exists() and (cache / "studies_fresh.svg").exists()
     figure = study_panel(STUDIES["inputs"], rows, label="quick preset")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "Best cut on one pT",

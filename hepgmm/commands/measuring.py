@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from hepgmm.arguments import add_output, add_preset, add_seed, count
-from hepgmm.io_utils import atomic_write, write_json
+from hepgmm.io_utils import write_json
 
 
 def fill_benchmark(command):
@@ -26,8 +26,6 @@ def run_benchmark(options):
     """Measure the engine, show the ratios, and write figures if asked to."""
     if options.part == "classifiers":
         return run_classifiers(options)
-    from matplotlib import pyplot
-
     from hepgmm import plots
     from hepgmm.benchmark import PARTS, benchmark_mixture
     from hepgmm.report import format_measurement
@@ -59,10 +57,7 @@ def run_benchmark(options):
             figures = kept | figures
         write_json(options.output, figures)
         plots.use_style()
-        figure = plots.cost_panels(figures["curves"])
-        with atomic_write(options.output.with_suffix(".svg")) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
+        plots.save_svg(options.output.with_suffix(".svg"), plots.cost_panels(figures["curves"]))
 
 
 def run_classifiers(options):
@@ -144,7 +139,9 @@ def fill_studies(command):
 
 
 def run_studies(options):
-    """Measure the studies and write their figures."""
+    """Measure the studies, write their figures and draw each."""
+    from hepgmm import plots
+    from hepgmm.plots.studies import study_panel
     from hepgmm.report import format_measurement
     from hepgmm.studies import STUDIES, measure_studies
 
@@ -158,14 +155,17 @@ def run_studies(options):
         progress=lambda step: print(step, file=sys.stderr, flush=True),
         **chosen,
     )
+    plots.use_style()
     for name, rows in figures["studies"].items():
+        panel = study_panel(STUDIES[name], rows["settings"], label=f"{options.preset} preset")
+        plots.save_svg(options.output.with_name(f"{options.output.stem}_{name}.svg"), panel)
         print(f"{STUDIES[name].title}: AUC")
         for row in rows["settings"]:
             values = [
                 f"{rung['title']} {format_measurement(rung['figures']['auc'])}"
                 for rung in row["rungs"].values()
             ]
-            print(f"  {row['value']}: {', '.join(values)}")
+            print(f"  {str(row['value']).replace(chr(10), ' ')}: {', '.join(values)}")
 
 
 def fill_ladder(command):
@@ -187,8 +187,10 @@ def fill_ladder(command):
 
 
 def run_ladder(options):
-    """Train the classifiers, write their figures and show the tables."""
+    """Train the classifiers, write their figures, draw them and show the tables."""
+    from hepgmm import plots
     from hepgmm.ladder import SETTINGS, climb, ladder_table
+    from hepgmm.plots.classifiers import rejection_curves
 
     figures = climb(
         options.output,
@@ -200,7 +202,10 @@ def run_ladder(options):
         training={"epochs": options.epochs} if options.epochs else None,
         progress=lambda step: print(step, file=sys.stderr, flush=True),
     )
+    plots.use_style()
     for setting in options.settings or SETTINGS:
+        curves = rejection_curves(figures["settings"][setting]["rungs"], title=setting)
+        plots.save_svg(options.output.with_name(f"{options.output.stem}_{setting}.svg"), curves)
         print(f"setting: {setting}")
         print(ladder_table(figures, setting).to_string())
 

@@ -14,7 +14,7 @@ from hepgmm.plots.mixtures import (
     matrix_map,
     scatter,
 )
-from hepgmm.plots.style import COLOURS, Picture, finish, use_style
+from hepgmm.plots.style import COLOURS, Picture, finish, save_svg, use_style
 from hepgmm.plots.tracks import event_display, signed_log, track_features
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "histogram_ratio",
     "matrix_map",
     "near_side_map",
+    "save_svg",
     "scatter",
     "signed_log",
     "track_features",

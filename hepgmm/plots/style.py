@@ -9,7 +9,9 @@ import io
 import mplhep
 from matplotlib import cycler, pyplot
 
-__all__ = ["COLOURS", "Picture", "finish", "use_style"]
+from hepgmm.io_utils import atomic_write
+
+__all__ = ["COLOURS", "Picture", "finish", "save_svg", "use_style"]
 
 # Told apart under the common colour blindnesses and in print; a role keeps its colour in the book.
 COLOURS = {
@@ -141,3 +143,26 @@ def finish(figure, alt: str) -> Picture:
     png = file.getvalue()
     width = int.from_bytes(png[16:20], "big")  # a PNG file starts with its header: width, height
     return Picture(png, alt=alt, width=width // _SHARPNESS)
+
+
+def save_svg(path, figure) -> None:
+    """Write a figure as SVG, the same file for the same figure, and close it.
+
+    Parameters
+    ----------
+    path
+        The file to write; its folder is made when missing.
+    figure
+        The ``matplotlib.figure.Figure``.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "empty.svg"
+    >>> save_svg(path, pyplot.figure())
+    >>> path.read_text()[:5]
+    '<?xml'
+    """
+    with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
