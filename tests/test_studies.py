@@ -136,8 +136,9 @@ def test_only_rungs_that_ask_for_it_have_fresh_pileup(monkeypatch):
     monkeypatch.setattr(
         "hepgmm.ladder.settings.trained_scores", lambda name, samples, *, fresh, **options: fresh
     )
-    for always, expected in ((False, (False, False, True)), (True, (False, True, True))):
-        setting = Setting("quick", SMALL, fresh=always)
+    cases = (None, (False, False, True)), (True, (False, True, True)), (False, (False,) * 3)
+    for fresh, expected in cases:
+        setting = Setting("quick", SMALL, fresh=fresh)
         for name, given in zip(("trees", "deepsets", "vertex_transformer"), expected, strict=True):
             assert (setting.train(name) == setting.fresh_sample) == given
 

@@ -51,7 +51,7 @@ class Setting:
     part
         Share of the training and validation events that is used.
     fresh
-        Whether every network has fresh pileup in each epoch; if not, those that ask for it.
+        Whether networks have fresh pileup in each epoch; when not given, those that ask for it.
     seed
         Of the preset; its own when not given.
     workers
@@ -73,7 +73,7 @@ class Setting:
         test: Mapping[str, Mapping] | None = None,
         change: str | None = None,
         part: float = 1.0,
-        fresh: bool = False,
+        fresh: bool | None = None,
         seed: int | None = None,
         workers: int | None = None,
         progress: bool = True,
@@ -132,7 +132,9 @@ class Setting:
         Trainings
         """
         cls = classifier_class(name)
-        fresh = hasattr(cls, "architecture") and (self.fresh or cls.fresh_pileup)
+        fresh = hasattr(cls, "architecture") and (
+            cls.fresh_pileup if self.fresh is None else self.fresh
+        )
         keys = [each.key("datasets") for each in (self.training, self.test)]
         return trained_scores(
             name,

@@ -25,7 +25,7 @@ class Point:
     events
         How many training and validation events are used, in parts of all of them.
     fresh
-        Whether networks have fresh pileup in every epoch.
+        Whether networks have fresh pileup in every epoch; None: those that ask for it.
     """
 
     value: float | str
@@ -33,7 +33,7 @@ class Point:
     test: Mapping[str, Mapping] | None = None
     change: str | None = None
     events: float = 1.0
-    fresh: bool = False
+    fresh: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ STUDIES: dict[str, Study] = {
     "fresh": Study(
         "Pileup of an epoch",
         "pileup in training",
-        (Point("the same in every epoch"), Point("fresh in every epoch", fresh=True)),
+        (Point("the same in every epoch", fresh=False), Point("fresh in every epoch", fresh=True)),
         scale="phrases",
     ),
     "inputs": Study(
