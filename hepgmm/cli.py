@@ -98,7 +98,7 @@ _COMMANDS = {
     ),
     "evaluate": (
         classifiers.run_evaluate,
-        "AUC, accuracy, recall and precision of a classifier, with bootstrap errors.",
+        "AUC, accuracy, recall, precision and background rejection of a classifier, with errors.",
         "mlp.safetensors qcd_test.parquet llp_test.parquet",
         classifiers.fill_evaluate,
     ),

@@ -167,12 +167,13 @@ def fill_evaluate(command):
 
 def run_evaluate(options):
     """Show a classifier's metrics on other events, and write them if asked to."""
-    from hepgmm.classify import evaluate, load_model, predict
+    from hepgmm.classify import load_model, predict
+    from hepgmm.ladder import rung_figures
 
     model = load_model(options.model)
     (sample,) = _labelled_parts(options.background, options.signal, 1.0, seed=options.seed)
-    figures = evaluate(predict(model, sample.X, sample.mask), sample.y, seed=options.seed)
-    show(figures, options.output)
+    scores = predict(model, sample.X, sample.mask)
+    show(rung_figures([scores], sample, seed=options.seed), options.output)
 
 
 def fill_export(command):
