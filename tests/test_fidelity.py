@@ -90,11 +90,11 @@ def test_losses_are_paired():
 
 def test_average_has_the_error_of_the_test_and_of_the_samples():
     rows = [{"value": v, "error": 0.02, "floor": 0.5} for v in (0.5, 0.7, 0.6, 0.6)]
-    mean = average(rows)
+    mean = average(rows, 0.2)
     assert mean["value"] == pytest.approx(0.6) and mean["floor"] == 0.5
-    assert mean["error"] == pytest.approx(np.sqrt(0.02**2 / 2 + 0.02 / 3 / 4))
+    assert mean["error"] == pytest.approx(np.sqrt(0.2 * 0.02**2 + 0.02 / 3 / 4))
     assert mean["samples"] == [0.5, 0.7, 0.6, 0.6] and mean["errors"] == [0.02] * 4
-    assert average(rows[:1])["error"] == pytest.approx(0.02)
+    assert average(rows[:1], 0.2)["error"] == pytest.approx(0.02)
 
 
 def test_kinds_of_collisions_differ_and_are_kept(tmp_path):

@@ -257,18 +257,21 @@ def grown(name, size, samples, measurement):
         generator, _ = fit(name, training, **measurement.options)
         synthetic, sources = sample(generator, len(test), seed=seed)
         rows.append(compare(test, synthetic, training=training, sources=sources, seed=seed))
-    return {row: average([figures[row] for figures in rows]) for row in rows[0]}
+    n_test, n_independent = len(test), len(training if sources is not None else synthetic)
+    share = n_independent / (n_independent + n_test)
+    return {row: average([figures[row] for figures in rows], share) for row in rows[0]}
 
 
-def average(figures):
+def average(figures, test_share):
     """Mean of figures over samples of training events, with its error.
 
-    The samples have the test events in common: of a single error, which is made by as many test as
-    synthetic events, half of the variance counts as theirs. To it comes the spread of the samples.
+    The samples have the test events in common, whose share of the variance of a single figure is
+    ``test_share``: variances fall as one over the number of independent events, which are the
+    sources of a generator that has some. To it comes the spread of the samples.
     """
     values, errors = (np.array([f[key] for f in figures]) for key in ("value", "error"))
     single, n = np.sqrt((errors**2).mean()), len(values)
-    error = np.sqrt(single**2 / 2 + values.var(ddof=1) / n) if n > 1 else single
+    error = np.sqrt(test_share * single**2 + values.var(ddof=1) / n) if n > 1 else single
     floor = float(np.mean([f["floor"] for f in figures]))
     mean = {"value": float(values.mean()), "error": float(error), "floor": floor}
     return mean | {"samples": values.tolist(), "errors": errors.tolist()}
