@@ -193,7 +193,9 @@ def test_overlay_train_evaluate_from_files_to_figures(tracks, capsys):
     assert card["metrics"]["validation"]["val_auc"] > 0.9
     assert {"versions", "machine", "inputs"} <= set(card)
     assert main(f"evaluate {model} {files} -o {tracks / 'figures.json'}".split()) == 0
-    auc = json.loads((tracks / "figures.json").read_text())["auc"]
+    figures = json.loads((tracks / "figures.json").read_text())
+    assert {"accuracy", "recall", "precision", "rejection_50"} <= set(figures)
+    auc = figures["auc"]
     # A displacement of 30 mm against 10 µm is plain to see; a perfect AUC has no error left.
     assert auc["value"] > 0.95 and 0 <= auc["error"] < 0.05
     assert "auc" in capsys.readouterr().out

@@ -93,7 +93,8 @@ class NetworkClassifier:
             If several processes train without a ``directory``; and what
             :func:`hepgmm.classify.train` raises.
         """
-        if self.directory is None and {"devices", "nodes"} & set(self.training):
+        processes = self.training.get("devices", 1), self.training.get("nodes", 1)
+        if self.directory is None and processes != (1, 1):
             raise ValueError("several processes share the folder of a training; give directory=…")
         with TemporaryDirectory() as temporary:
             result = train(

@@ -17,7 +17,8 @@ RANGES = {"pt_relative": (0.0, 1.0001), "phi": (-3.1417, 3.1417), "pt": (0.0, np
 def check_tracks(X, mask, n_columns=None):
     """An error unless X and mask are those of the same events, with the columns that are needed.
 
-    The order of the columns is recognised by what a pT and an azimuth may be; d0 and dz look alike.
+    What cannot be a pT or an azimuth is refused, as of columns in another order; d0 and dz, say,
+    look alike, and their exchange goes unnoticed.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def check_tracks(X, mask, n_columns=None):
     Raises
     ------
     ValueError
-        If a shape is another one, or the columns are in another order.
+        If a shape is another one, or a track has an impossible pT or azimuth.
 
     Examples
     --------
@@ -49,8 +50,8 @@ def check_tracks(X, mask, n_columns=None):
         wrong = (values < low) | (values > high)
         if wrong.any():
             raise ValueError(
-                f"X has a track with {name} = {values[wrong][0]:.4g}; its columns have to be "
-                f"{', '.join(names)}, in this order"
+                f"X has a track with {name} = {values[wrong][0]:.4g}, outside {low:.4g} to "
+                f"{high:.4g}; its columns have to be {', '.join(names)}, in this order"
             )
 
 
@@ -78,8 +79,8 @@ class Sample:
     Raises
     ------
     ValueError
-        If the shapes disagree, a label is not 0 or 1, a track has a value that is not finite, or
-        the columns are in another order.
+        If the shapes disagree, a label is not 0 or 1, or a track has a value that is not finite
+        or impossible.
 
     Examples
     --------

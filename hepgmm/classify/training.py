@@ -9,7 +9,7 @@ import signal
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import lightning as L
@@ -226,7 +226,7 @@ def _check(
         ("step_epochs", step_epochs),
         ("patience", 1 if patience is None else patience),
     ):
-        if not isinstance(value, Real) or value != int(value) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"train: {name}={value!r} is not a whole number above 0")
     if batch_size > len(training):
         raise ValueError(

@@ -173,7 +173,7 @@ def run_evaluate(options):
     model = load_model(options.model)
     (sample,) = _labelled_parts(options.background, options.signal, 1.0, seed=options.seed)
     scores = predict(model, sample.X, sample.mask)
-    show(rung_figures([scores], sample, seed=options.seed), options.output)
+    show(rung_figures([scores], sample, n_bootstrap=500, seed=options.seed), options.output)
 
 
 def fill_export(command):

@@ -135,7 +135,7 @@ def fill_studies(command):
     command.add_argument("--rungs", nargs="+", metavar="NAME", help="these classifiers")
     command.add_argument("--trainings", type=count, default=1, help="of each classifier (1)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
-    add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+    add_output(command, ".json", "JSON file, with SVG beside it; what it holds already is kept")
 
 
 def run_studies(options):
@@ -165,7 +165,7 @@ def run_studies(options):
                 f"{rung['title']} {format_measurement(rung['figures']['auc'])}"
                 for rung in row["rungs"].values()
             ]
-            print(f"  {str(row['value']).replace(chr(10), ' ')}: {', '.join(values)}")
+            print(f"  {row['value']}: {', '.join(values)}")
 
 
 def fill_ladder(command):
@@ -183,7 +183,7 @@ def fill_ladder(command):
     command.add_argument(
         "-s", "--seed", type=partial(count, low=0), help="default: the preset's own"
     )
-    add_output(command, ".json", "JSON file of the figures; what it holds already is kept")
+    add_output(command, ".json", "JSON file, with SVG beside it; what it holds already is kept")
 
 
 def run_ladder(options):

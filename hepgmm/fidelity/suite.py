@@ -258,8 +258,9 @@ def grown(name, size, samples, measurement):
         synthetic, sources = sample(generator, len(test), seed=seed)
         rows.append(compare(test, synthetic, training=training, sources=sources, seed=seed))
     n_test, n_independent = len(test), len(training if sources is not None else synthetic)
-    share = n_independent / (n_independent + n_test)
-    return {row: average([figures[row] for figures in rows], share) for row in rows[0]}
+    shares = {row: n_independent / (n_independent + n_test) for row in rows[0]}
+    shares["kpd"] = 0.5  # of subsamples of equal size
+    return {row: average([figures[row] for figures in rows], shares[row]) for row in rows[0]}
 
 
 def average(figures, test_share):

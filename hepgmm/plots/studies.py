@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib import pyplot
@@ -47,12 +48,13 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     phrases = study.scale == "phrases"
     places = np.arange(len(rows)) if phrases else np.array([row["value"] for row in rows])
     wanted = study.figures if figures is None else figures
-    for name, (colour, marker) in zip(rows[0]["rungs"], _STYLES, strict=False):
+    for name, (colour, marker) in zip(rows[0]["rungs"], cycle(_STYLES), strict=False):
         for number, (key, added) in enumerate(wanted.items()):
-            found = [i for i, row in enumerate(rows) if key in row["rungs"][name]["figures"]]
+            figures_of = [row["rungs"][name]["figures"].get(key, {}) for row in rows]
+            found = [i for i, merit in enumerate(figures_of) if "value" in merit]
             if not found:
                 continue
-            merits = [rows[i]["rungs"][name]["figures"][key] for i in found]
+            merits = [figures_of[i] for i in found]
             value, error = np.array([[m["value"], m["error"]] for m in merits]).T
             axes.errorbar(
                 places[found] + (0.04 * number if phrases else 0),

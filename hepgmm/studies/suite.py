@@ -79,7 +79,8 @@ def measure_studies(
         with ``value``, number of ``events`` and ``rungs`` → name → ``figures`` as
         :func:`hepgmm.ladder.rung_figures` gives them and, where there are as many test events
         of each kind as in the first setting, ``difference``, the AUC minus the first one's, paired
-        by hard event; with the parameters, the versions and the machine.
+        event by event, which are the same hard events where the study leaves them alone; with the
+        parameters, the versions and the machine.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def measure_studies(
                     "key": done.key,
                 }
                 labels, scores = first.setdefault(name, (test.y, done.scores))
-                # The order of the hard events is the same wherever their numbers are.
+                # Pairs of unlike events gain nothing, and cost nothing.
                 if rows and np.array_equal(test.y, labels):
                     paired = difference(done.scores, scores, test, **bootstrap)
                     rungs[name]["difference"] = paired

@@ -75,6 +75,8 @@ def test_several_processes_need_a_folder(toy):
     rung = make_classifier("mlp", training={"devices": 2})
     with pytest.raises(ValueError, match="several processes share the folder of a training; give"):
         rung.fit(sample, sample, seed=1)
+    one = {"devices": 1, "epochs": 1, "batch_size": 32, "accelerator": "cpu"}
+    assert len(make_classifier("mlp", training=one).fit(sample, sample, seed=1).history) == 1
 
 
 def test_the_cut_takes_the_pt_that_tells_and_its_direction(toy):

@@ -500,6 +500,7 @@ def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path):
     [
         ({"epochs": 0}, "epochs=0 is not a whole number above 0"),
         ({"patience": 0}, "patience=0 is not a whole number above 0"),
+        ({"patience": 2.0}, "patience=2.0 is not a whole number above 0"),
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
         ({"batch_size": 71}, "batch_size=71 is more than the 70 training events"),
         ({"epochs": "few"}, "epochs='few' is not a whole number"),
