@@ -103,12 +103,19 @@ def cost_scan(scan, *, title: str):
     figure, grid = pyplot.subplots(
         1, len(scan), figsize=(2 + 2.4 * len(scan), 3.6), sharey=True, squeeze=False
     )
+    found = [rate["value"] for rates in scan.values() for rate in rates.values()]
     for axes, (name, rates) in zip(grid[0], scan.items(), strict=True):
+        x = np.array([int(number) for number in rates])
         value, error = np.array([[rate["value"], rate["error"]] for rate in rates.values()]).T
-        axes.errorbar([int(x) for x in rates], value, error, fmt="o-", color=COLOURS["transformer"])
+        axes.errorbar(x, value, error, fmt="o-", color=COLOURS["transformer"])
         axes.set(xlabel=names[name], xscale="log", yscale="log")
-        axes.set_xticks([int(x) for x in rates], list(rates))
+        # The style ends axes at powers of ten, where markers would be cut.
+        axes.set(xlim=(x[0] / 1.3, x[-1] * 1.3), ylim=(min(found) / 2, max(found) * 2))
+        axes.set_xticks(x, list(rates))
         axes.xaxis.minorticks_off()
+    ticks = [n * 10**power for power in range(7) for n in (1, 2, 5)]
+    ticks = [tick for tick in ticks if min(found) / 2 < tick < max(found) * 2]
+    grid[0, 0].set_yticks(ticks, map(str, ticks))
     grid[0, 0].set_ylabel("training [events/s]")
     figure.suptitle(title)
     return figure
