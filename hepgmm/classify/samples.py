@@ -99,10 +99,9 @@ class Sample:
         X = np.asarray(self.X, dtype=np.float32)
         mask, y = np.asarray(self.mask, dtype=bool), np.asarray(self.y)
         n = len(y)
-        if X.ndim != 3 or X.shape[-1] not in (5, 6) or len(X) != n:
-            raise ValueError(f"Sample: X has shape {X.shape}, expected ({n}, max_tracks, 5 or 6)")
-        if mask.shape != X.shape[:2]:
-            raise ValueError(f"Sample: mask has shape {mask.shape}, expected {X.shape[:2]}")
+        check_tracks(X, mask)
+        if len(X) != n:
+            raise ValueError(f"Sample: X has {len(X)} events, y has {n}")
         if not np.isin(y, (0, 1)).all():
             raise ValueError("Sample: y holds labels other than 0 (background) and 1 (signal)")
         broken = (~np.isfinite(X) & mask[..., None]).any(axis=(1, 2))
@@ -110,7 +109,6 @@ class Sample:
             raise ValueError(
                 f"Sample: X of event {np.argmax(broken)} has a value that is not finite"
             )
-        check_tracks(X, mask)
         if self.mass is not None and np.shape(self.mass) != (n,):
             raise ValueError(f"Sample: mass has shape {np.shape(self.mass)}, expected ({n},)")
         if self.hard is not None and np.shape(self.hard) != mask.shape:

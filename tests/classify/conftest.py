@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from hepgmm.classify.models import Transformer
 from hepgmm.classify.samples import Sample
+from hepgmm.classify.training import train
 
 
 def _toy(n_events, *, seed, n_tracks=8, displaced=0.5):
@@ -34,3 +36,28 @@ def _toy(n_events, *, seed, n_tracks=8, displaced=0.5):
 @pytest.fixture
 def toy():
     return _toy
+
+
+@pytest.fixture
+def run(toy, tmp_path):
+    """Train a small transformer for a moment; anything can be overridden."""
+
+    small = {"width": 8, "n_heads": 2, "n_blocks": 1, "feedforward": 16}
+
+    def run(model=None, *, directory="run", **options):
+        options = {
+            "training": toy(70, seed=1),
+            "validation": toy(40, seed=2),
+            "epochs": 5,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "step_epochs": 2,
+            "seed": 3,
+            "progress": False,
+            "accelerator": "cpu",
+        } | options
+        return train(
+            model or Transformer(seed=1, **small), directory=tmp_path / directory, **options
+        )
+
+    return run

@@ -14,38 +14,14 @@ import pytest
 import torch
 
 import hepgmm
-from hepgmm.classify.epochs import mirrored
-from hepgmm.classify.learning import learning_rate_factor
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.models import MLP, Transformer, predict
 from hepgmm.classify.storage import load_model
-from hepgmm.classify.training import train
 
 
 def small_transformer(seed=1, **options):
     options = {"width": 8, "n_heads": 2, "n_blocks": 1, "feedforward": 16} | options
     return Transformer(seed=seed, **options)
-
-
-@pytest.fixture
-def run(toy, tmp_path):
-    """Train a small transformer for a moment; anything can be overridden."""
-
-    def run(model=None, *, directory="run", **options):
-        options = {
-            "training": toy(70, seed=1),
-            "validation": toy(40, seed=2),
-            "epochs": 5,
-            "batch_size": 16,
-            "learning_rate": 2e-3,
-            "step_epochs": 2,
-            "seed": 3,
-            "progress": False,
-            "accelerator": "cpu",
-        } | options
-        return train(model or small_transformer(), directory=tmp_path / directory, **options)
-
-    return run
 
 
 def losses(result):
@@ -71,18 +47,6 @@ def when_trained(model, batches, act):
 
     model.register_forward_pre_hook(hook)
     return model, seen
-
-
-def test_mirrors_are_symmetries_of_what_does_not_change(toy):
-    sample = toy(6, seed=1)
-    X = torch.from_numpy(sample.X)
-    which = torch.arange(6) % 2
-    once = mirrored(X, which, 1 - which)
-    torch.testing.assert_close(mirrored(once, which, 1 - which), X)
-    for column in (0, 5):
-        assert torch.equal(once[..., column], X[..., column])
-    for column, changed in ((1, which), (4, which), (2, 1 - which), (3, 1 - which)):
-        assert torch.equal(once[..., column], X[..., column] * (1 - 2 * changed)[:, None])
 
 
 def test_mirrors_change_a_training(run):
@@ -400,60 +364,6 @@ def test_one_bar_and_nothing_else_is_printed(run, capfd, recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"learning_rate": 1e-2}, "other learning_rate"),
-        ({"seed": 8}, "other seed"),
-        ({"precision": "bf16-mixed"}, "other precision"),
-        ({"epochs": 9}, "other epochs"),
-        ({"model": small_transformer(seed=2)}, "other model seed, initial weights"),
-        ({"model": MLP()}, "other architecture"),
-    ],
-)
-def test_a_checkpoint_of_another_training_is_refused(run, change, named):
-    run(epochs=1)
-    with pytest.raises(ValueError, match=rf"last\.ckpt: belongs to another training \({named}"):
-        run(**({"epochs": 1} | change))
-
-
-def test_a_checkpoint_of_other_events_is_refused(run, toy):
-    run(epochs=1)
-    with pytest.raises(ValueError, match="other training events"):
-        run(epochs=1, training=toy(71, seed=1))
-    with pytest.raises(ValueError, match="other validation events"):
-        run(epochs=1, validation=toy(40, seed=3))
-
-
-@pytest.mark.parametrize("content", [b"", b"nonsense", None])
-def test_a_broken_checkpoint_is_named(run, tmp_path, content):
-    run(epochs=1)
-    checkpoint = tmp_path / "run" / "last.ckpt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000] if content is None else content)
-    with pytest.raises(ValueError, match=r"last\.ckpt: not a checkpoint of hepgmm"):
-        run(epochs=1)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        [1],
-        5,
-        torch.zeros(3),
-        {"weights": torch.zeros(3)},
-        {"hepgmm": None},
-        {"hepgmm": {}},
-        {"hepgmm": {"identity": {}}},
-        {"hepgmm": {"identity": None, "history": []}},
-    ],
-)
-def test_a_torch_file_of_others_is_named(run, tmp_path, content):
-    (tmp_path / "run").mkdir()
-    torch.save(content, tmp_path / "run" / "last.ckpt")
-    with pytest.raises(ValueError, match=r"last\.ckpt: not a checkpoint of hepgmm"):
-        run(epochs=1)
-
-
 def test_a_diverging_first_epoch_is_named_and_leaves_nothing(run, tmp_path):
     with pytest.raises(ValueError) as error:
         run(learning_rate=1e30)
@@ -522,12 +432,3 @@ def test_both_classes_are_needed(run, toy):
     sample = toy(30, seed=1)
     with pytest.raises(ValueError, match="validation: no signal event; both classes are needed"):
         run(validation=sample[sample.y == 0])
-
-
-def test_cosine_schedule_rises_over_a_twentieth_then_falls_to_zero():
-    settings = {"schedule": "cosine", "steps_per_epoch": 20, "epochs": 10, "step_epochs": 1}
-    factors = np.array([learning_rate_factor(step, **settings) for step in range(201)])
-    np.testing.assert_allclose(factors[:10], np.arange(1, 11) / 10)
-    assert (np.diff(factors[10:]) < 0).all()
-    assert factors[105] == pytest.approx(0.5)
-    assert factors[200] == pytest.approx(0, abs=1e-12)
