@@ -15,7 +15,7 @@ from hepgmm.classify.samples import Sample
 from hepgmm.io_utils import atomic_write
 from hepgmm.pileup.crossings import overlay_select
 from hepgmm.pileup.overlay import CHUNK, split_events
-from hepgmm.tracks import accept, load_tracks, select
+from hepgmm.tracks import accept, load_tracks, load_truth, select
 
 __all__ = [
     "SPLITS",
@@ -176,11 +176,18 @@ def label_events(background: Path, signal: Path) -> Sample:
     Returns
     -------
     Sample
-        The background events with ``y = 0``, then the signal events with ``y = 1``.
+        The background events with ``y = 0``, then the signal events with ``y = 1``; with ``hard``
+        if both files know which collision each track is of.
     """
-    parts = [select(load_tracks(path), absolute_pt=True) for path in (background, signal)]
-    X, mask = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Sample(X, mask, np.repeat([0, 1], [len(part[0]) for part in parts]))
+    truths = [load_truth(path) for path in (background, signal)]
+    truths = [None, None] if any(truth is None for truth in truths) else truths
+    parts = [
+        select(load_tracks(path), absolute_pt=True, truth=truth)
+        for path, truth in zip((background, signal), truths, strict=True)
+    ]
+    X, mask, *hard = (np.concatenate(column) for column in zip(*parts, strict=True))
+    y = np.repeat([0, 1], [len(part[0]) for part in parts])
+    return Sample(X, mask, y, hard=hard[0] if hard else None)
 
 
 def save_samples(path: Path, samples: Mapping[str, Sample]) -> None:

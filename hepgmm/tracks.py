@@ -26,14 +26,18 @@ __all__ = [
     "check_events",
     "flatten",
     "load_tracks",
+    "load_truth",
     "make_events",
     "save_tracks",
     "select",
     "to_columns",
 ]
 
+#: Column of which collision a track is of.
+TRUTH = "collision"
 
-def save_tracks(path, events: ak.Array) -> None:
+
+def save_tracks(path, events: ak.Array, *, truth: ak.Array | None = None) -> None:
     """Write events to a parquet file, with units and provenance in its metadata.
 
     The file has one row an event and one list column a feature. It appears under its name only
@@ -45,11 +49,15 @@ def save_tracks(path, events: ak.Array) -> None:
         File to write.
     events
         Events as :func:`make_events` gives them.
+    truth
+        Which collision each track is of, as :func:`hepgmm.overlay` gives it: a further column,
+        ``collision``, 0 for the hard one.
 
     Raises
     ------
     ValueError
-        If the events fail :func:`check_events` (an empty sample may be written).
+        If the events fail :func:`check_events` (an empty sample may be written), or the truth is
+        of other numbers of tracks.
 
     Examples
     --------
@@ -70,6 +78,12 @@ def save_tracks(path, events: ak.Array) -> None:
         values = pa.array(values.astype(np.float32, copy=False))
         arrays.append(pa.LargeListArray.from_arrays(pa.array(offsets), values))
         fields.append(pa.field(feature, arrays[-1].type, metadata={"unit": UNITS[feature]}))
+    if truth is not None:
+        if not ak.array_equal(ak.num(truth), ak.num(events.pt)):
+            raise ValueError(f"{path}: truth has other numbers of tracks than the events")
+        values = pa.array(ak.to_numpy(ak.flatten(truth)).astype(np.int32))
+        arrays.append(pa.LargeListArray.from_arrays(pa.array(offsets), values))
+        fields.append(pa.field(TRUTH, arrays[-1].type))
     about = {"units": UNITS, "provenance": events.attrs.get("provenance", {})}
     schema = pa.schema(fields, metadata={"hepgmm": json.dumps(about)})
     with atomic_write(path) as temporary:
@@ -138,6 +152,48 @@ def load_tracks(path) -> ak.Array:
     return events
 
 
+def load_truth(path) -> ak.Array | None:
+    """Read which collision each track of a file is of, if the file says so.
+
+    Parameters
+    ----------
+    path
+        A file that :func:`load_tracks` reads.
+
+    Returns
+    -------
+    awkward.Array or None
+        ``n * var * int32``, as :func:`hepgmm.overlay` gives it; None if there is no such column.
+
+    Raises
+    ------
+    ValueError
+        If the column has other numbers of tracks than the others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> events = make_events({name: [1.0, 2.0] for name in FEATURES}, [2])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_tracks(f"{folder}/events.parquet", events, truth=ak.Array([[0, 1]]))
+    ...     load_truth(f"{folder}/events.parquet").tolist()
+    [[0, 1]]
+    """
+    import pyarrow.parquet as pq
+
+    if TRUTH not in pq.read_schema(path).names:
+        return None
+    table = pq.read_table(path, columns=[TRUTH, "pt"]).combine_chunks()
+    truth, pt = (ak.from_arrow(table[name]) for name in (TRUTH, "pt"))
+    if (
+        truth.ndim != 2
+        or ak.any(ak.is_none(truth))
+        or not ak.array_equal(ak.num(truth), ak.num(pt))
+    ):
+        raise ValueError(f"{path}: {TRUTH} and pt have different numbers of tracks")
+    return ak.values_astype(ak.drop_none(truth), np.int32)
+
+
 def accept(events: ak.Array, *, pt_min: float = 0.5, abs_eta_max: float = 4.5) -> ak.Array:
     """Keep the tracks that a detector accepts; events without any stay, empty.
 
@@ -172,6 +228,7 @@ def select(
     abs_eta_max: float = 4.5,
     max_tracks: int = 80,
     absolute_pt: bool = False,
+    truth: ak.Array | None = None,
     return_index: bool = False,
 ):
     """Padded matrices of the hardest accepted tracks: what a classifier reads.
@@ -192,6 +249,8 @@ def select(
         Length of the padded axis.
     absolute_pt
         Whether to add pT in GeV as a sixth column.
+    truth
+        Which collision each track is of, as :func:`hepgmm.overlay` gives it.
     return_index
         Whether to return the numbers of the kept events too.
 
@@ -202,13 +261,17 @@ def select(
         phi in rad, d0 and dz in mm; zeros where there is no track.
     mask : numpy.ndarray
         bool ``(n_kept, max_tracks)``, True where there is a track.
+    hard : numpy.ndarray
+        bool ``(n_kept, max_tracks)``, True where the track is of the hard collision; only with
+        ``truth``.
     index : numpy.ndarray
         int64 ``(n_kept,)``, only with ``return_index``.
 
     Raises
     ------
     ValueError
-        For bad events (see :func:`check_events`) or ``max_tracks`` below 1.
+        For bad events (see :func:`check_events`), a truth of other numbers of tracks, or
+        ``max_tracks`` below 1.
 
     Examples
     --------
@@ -242,4 +305,11 @@ def select(
     if absolute_pt:
         X[row, rank, -1] = pt[kept]
     mask[row, rank] = True
-    return (X, mask, index) if return_index else (X, mask)
+    selected = [X, mask]
+    if truth is not None:
+        if not ak.array_equal(ak.num(truth), ak.num(events.pt)):
+            raise ValueError("truth: other numbers of tracks than the events")
+        hard = np.zeros_like(mask)
+        hard[row, rank] = ak.to_numpy(ak.flatten(truth))[order] == 0
+        selected.append(hard)
+    return (*selected, index) if return_index else tuple(selected)

@@ -26,8 +26,9 @@ def test_every_network_is_timed(monkeypatch):
         monkeypatch.setattr(classifiers, name, value)
     pytest.importorskip("onnxruntime", reason="needs hepgmm[onnx]")
     pytest.importorskip("onnxscript", reason="needs hepgmm[onnx]")
-    figures = classifiers.benchmark_classifiers(names=("mlp", "transformer"), n_events=4, repeats=2)
-    assert set(figures["training"]) == set(figures["latency"])
+    names = ("pt_cut", "trees", "mlp", "transformer")
+    figures = classifiers.benchmark_classifiers(names=names, n_events=60, repeats=2)
+    assert set(figures["latency"]) == set(names)
     assert set(figures["training"]) == {"mlp", "transformer"}
     for name, times in figures["latency"].items():
         assert 0 < times["median"] <= times["p99"], name

@@ -201,6 +201,37 @@ def test_overlay_train_evaluate_from_files_to_figures(tracks, capsys):
     assert "auc" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("rung", ["pt_cut", "trees -p max_iter=20"])
+def test_rungs_that_are_no_networks_are_trained_evaluated_and_exported(rung, tracks, capsys):
+    files = f"{tracks / 'background.parquet'} {tracks / 'signal.parquet'}"
+    model = tracks / "rung.safetensors"
+    assert main(f"train --data {files} --model {rung} -o {model}".split()) == 0
+    card = json.loads(model.with_suffix(".json").read_text())
+    trees = rung.startswith("trees")
+    assert card["training"]["settings"] == ({"max_iter": 20} if trees else {})
+    assert "log |d0| of the hardest" in card["inputs"] or not trees
+    assert main(f"evaluate {model} {files} -o {tracks / 'figures.json'}".split()) == 0
+    figures = json.loads((tracks / "figures.json").read_text())
+    assert figures["auc"]["value"] > (0.9 if trees else 0.4)
+    pytest.importorskip("onnxruntime", reason="needs hepgmm[onnx]")
+    pytest.importorskip("onnxscript", reason="needs hepgmm[onnx]")
+    export = f"export {model} {tracks / 'signal.parquet'} -o {tracks / 'rung.onnx'}"
+    assert main(export.split()) == 0
+    assert "latency of one event" in capsys.readouterr().out
+
+
+def test_the_truth_of_an_overlay_trains_the_track_task(tracks):
+    for name in ("background", "signal"):
+        hard, pool = tracks / f"{name}.parquet", tracks / "background.parquet"
+        command = f"overlay {hard} {pool} --mu 1 --truth -o {tracks / name}_mu1.parquet"
+        assert main(command.split()) == 0
+    files = f"{tracks}/background_mu1.parquet {tracks}/signal_mu1.parquet"
+    model = tracks / "tracks.safetensors"
+    options = "--model track_transformer -p epochs=1 -p batch_size=16 -p width=8 -p n_heads=2"
+    assert main(f"train --data {files} {options} -o {model}".split()) == 0
+    assert json.loads(model.with_suffix(".json").read_text())["hyperparameters"]["track_task"]
+
+
 def test_train_on_a_preset_as_the_ladder_does(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HEPGMM_CACHE", str(tmp_path / "cache"))
     preset = tmp_path / "tiny.yaml"
@@ -229,7 +260,12 @@ def test_train_on_a_preset_as_the_ladder_does(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--model trees", "--model: 'trees' is not one of mlp, deepsets"),
+        ("--model gnn", "--model: 'gnn' is not one of pt_cut, trees, mlp, deepsets"),
+        (
+            "--model trees -p epochs=3",
+            "-p epochs=3: give KEY=VALUE with one of learning_rate, max_iter",
+        ),
+        ("--model pt_cut -p epochs=3", "-p epochs=3: pt_cut has no parameters"),
         ("-p depth=3", "-p depth=3: give KEY=VALUE with one of epochs, batch_size"),
         ("-p epochs", "-p epochs: give KEY=VALUE"),
         ("-p epochs=few", "epochs='few' is not a whole number"),

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from hepgmm.datasets import SPLITS, label_events, load_samples, save_samples, split_hard_events
+from hepgmm.pileup.overlay import overlay
 from hepgmm.tracks import make_events, save_tracks
 
 OPTIONS = {
@@ -158,6 +159,18 @@ def test_two_files_become_a_labelled_sample(tmp_path):
     sample = label_events(tmp_path / "background.parquet", tmp_path / "signal.parquet")
     assert sample.y.tolist() == [0] * 5 + [1] * 5
     assert set(sample.X[sample.y == 1][sample.mask[sample.y == 1]][:, 3]) == {-2.0}
+
+
+def test_files_that_know_their_collisions_tell_hard_tracks(tmp_path):
+    background, signal = (tmp_path / f"{name}.parquet" for name in ("background", "signal"))
+    for path, d0 in ((background, -1.0), (signal, -2.0)):
+        hard, pool = toy_events(20, d0=d0, seed=1), toy_events(30, d0=1.0, seed=2)
+        mixed, truth = overlay(hard, pool, mu=3, seed=3, return_truth=True)
+        save_tracks(path, mixed, truth=truth)
+    sample = label_events(background, signal)
+    assert sample.hard.any() and (sample.hard == (sample.X[..., 3] < 0)).all()
+    save_tracks(signal, mixed)
+    assert label_events(background, signal).hard is None
 
 
 def test_events_without_tracks_are_left_out_of_their_labels_too():

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hepgmm import tracks
-from hepgmm.tracks import FEATURES, UNITS, check_events, load_tracks, make_events, save_tracks
+from hepgmm.tracks import (
+    FEATURES,
+    UNITS,
+    check_events,
+    load_tracks,
+    load_truth,
+    make_events,
+    save_tracks,
+)
 
 
 def random_events(seed, n_events, mean):
@@ -157,6 +165,26 @@ def test_parquet_is_read_by_others_and_written_by_others(tmp_path):
     back = load_tracks(tmp_path / "theirs.parquet")
     assert back.to_list() == events.to_list()
     assert "provenance" not in back.attrs
+
+
+def test_a_truth_of_other_tracks_is_refused(tmp_path):
+    events, path = random_events(1, 5, 4), tmp_path / "events.parquet"
+    truth = ak.ones_like(events.pt)
+    for act in (
+        lambda other: save_tracks(path, events, truth=other),
+        lambda other: tracks.select(events, truth=other),
+    ):
+        with pytest.raises(ValueError, match=r"truth.* other numbers of tracks than the events"):
+            act(truth[:, 1:])
+    assert not path.exists()
+    save_tracks(path, events, truth=truth)
+    table = pq.read_table(path)
+    column = ak.to_arrow(truth[:, 1:], extensionarray=False)
+    pq.write_table(table.set_column(5, "collision", column), path)
+    with pytest.raises(
+        ValueError, match=r"events\.parquet: collision and pt have different numbers"
+    ):
+        load_truth(path)
 
 
 def test_bad_files_get_one_line_that_names_them(tmp_path):

@@ -17,7 +17,8 @@ from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
 from hepgmm.classify.models import Transformer
 from hepgmm.classify.operations import training_operations
-from hepgmm.classify.registry import CLASSIFIERS, classifier_names
+from hepgmm.classify.registry import classifier_class, classifier_names
+from hepgmm.classify.samples import Sample
 from hepgmm.merit import environment
 
 __all__ = ["TorchTransformer", "benchmark_classifiers"]
@@ -93,14 +94,15 @@ class TorchTransformer(nn.Module):
 def benchmark_classifiers(
     *, names=None, n_events: int = 512, repeats: int = 5, seed: int = 1
 ) -> dict:
-    """Measure training and latency of every network of the ladder, on one core.
+    """Measure training of every network, and latency of every rung of the ladder, on one core.
 
     Parameters
     ----------
     names
-        Networks of the ladder, the paper's transformer among them; all when not given.
+        Rungs, the paper's transformer among them; all of the ladder when not given.
     n_events
-        Events of an epoch, each of 80 tracks drawn at random: what they hold changes no time.
+        Events of an epoch, each of 80 tracks drawn at random: what they hold changes no time of
+        a network. Cut and trees are fitted to them.
     repeats
         Turns, of which every network trains one epoch.
     seed
@@ -124,22 +126,19 @@ def benchmark_classifiers(
     ValueError
         If the paper's transformer is not among the names.
     """
-    from hepgmm.classify.rungs import NetworkClassifier
-
     if names is not None and "transformer" not in names:
         raise ValueError("names: the paper's transformer is what torch's is compared with")
 
     rng = np.random.default_rng(seed)
     X = np.abs(rng.standard_normal((n_events, 80, 6), dtype=np.float32)) + 0.01
     X[..., 0] /= X[..., 0].sum(axis=1, keepdims=True)
-    data = X, np.ones((n_events, 80), dtype=bool), rng.integers(0, 2, n_events).astype(np.float32)
-    known = classifier_names()
-    classes = {name: CLASSIFIERS[name] for name in names or known}
-    networks = {
-        name: cls.architecture(**cls.options)
-        for name, cls in classes.items()
-        if issubclass(cls, NetworkClassifier)
-    }
+    X[..., 2] %= np.pi
+    # A label that trees can go on approaching, so that there are as many as they may be.
+    spread = X[..., 4].std(axis=1)
+    y = (spread > np.median(spread)).astype(np.float32)
+    data = X, np.ones((n_events, 80), dtype=bool), y
+    models = {name: untrained(classifier_class(name), data) for name in names or classifier_names()}
+    networks = {n: m for n, m in models.items() if hasattr(classifier_class(n), "architecture")}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -178,8 +177,16 @@ def benchmark_classifiers(
         "peak": peak,
         "scan": scan,
         "training": rates,
-        "latency": {name: latency(network, data) for name, network in networks.items()},
+        "latency": {name: latency(model, data) for name, model in models.items()},
     }
+
+
+def untrained(cls, data):
+    """The network of a rung with its first weights, or another rung's model fitted to the data."""
+    if hasattr(cls, "architecture"):
+        return cls.architecture(**cls.options)
+    X, mask, y = data
+    return cls().fit(Sample(X, mask, y), seed=1).model
 
 
 def product():
@@ -246,10 +253,10 @@ def steps(network):
     return step
 
 
-def latency(network, data):
-    """Latency of a network through onnxruntime [ms]."""
+def latency(model, data):
+    """Latency of a model through onnxruntime [ms]."""
     X, mask, _ = data
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        export_onnx(path, network, X[:8], mask[:8])
+        path = Path(folder) / "model.onnx"
+        export_onnx(path, model, X[:8], mask[:8])
         return onnx_latency(path, X, mask)

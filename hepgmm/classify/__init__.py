@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-# Each name is imported on first use: metrics and trees work without torch and Lightning.
+# Each name is imported on first use: metrics work without torch and Lightning.
 _HOME = {
     "ARCHITECTURES": "storage",
     "BoostedTrees": "trees",
@@ -14,7 +14,7 @@ _HOME = {
     "NetworkClassifier": "rungs",
     "ParticleTransformer": "particle_transformer",
     "PtCut": "cuts",
-    "SUMMARY_NAMES": "trees",
+    "SUMMARY_NAMES": "summaries",
     "Sample": "samples",
     "TrackFeatures": "features",
     "TrainingResult": "training",
@@ -29,7 +29,7 @@ _HOME = {
     "classifier_names": "registry",
     "evaluate": "metrics",
     "export_onnx": "export",
-    "event_summaries": "trees",
+    "event_summaries": "summaries",
     "load_model": "storage",
     "onnx_latency": "export",
     "load_table": "feature_tables",

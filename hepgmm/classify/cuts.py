@@ -3,12 +3,56 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import nn
 
 from hepgmm.classify.metrics import auc
+from hepgmm.classify.models import predict
 from hepgmm.classify.registry import register
-from hepgmm.classify.samples import COLUMNS, Sample, check_tracks
+from hepgmm.classify.samples import Sample
+from hepgmm.classify.summaries import EventPt
 
-__all__ = ["PtCut"]
+__all__ = ["PtCut", "Steps"]
+
+#: Probabilities keep this far from 0 and 1, where there is no logit.
+_MARGIN = 2.0**-20
+
+
+class Steps(nn.Module):
+    """A probability that rises or falls with one pT, linear between its knots.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the tracks.
+    column : int
+        Of the pT, in the order of ``features.formulas``.
+    n_knots : int
+
+    Examples
+    --------
+    >>> steps = Steps(n_columns=5, column=0, n_knots=2)
+    >>> steps(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool)).sigmoid().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+
+    def __init__(self, *, n_columns, column, n_knots):
+        super().__init__()
+        self.features = EventPt(n_columns)
+        self.hyperparameters = {"n_columns": n_columns, "column": column, "n_knots": n_knots}
+        knots = torch.arange(n_knots, dtype=torch.float64)
+        self.knots = nn.Parameter(knots, requires_grad=False)
+        self.probability = nn.Parameter(torch.full_like(knots, 0.5), requires_grad=False)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, n_columns), where mask is True."""
+        x, p = self.features(X, mask)[:, self.hyperparameters["column"]], self.probability
+        right = (x[:, None] >= self.knots).sum(1).clamp(1, len(p) - 1)
+        left = right - 1
+        share = (x - self.knots[left]) / (self.knots[right] - self.knots[left])
+        between = p[left] + share.clamp(0, 1) * (p[right] - p[left])
+        between = between.clamp(_MARGIN, 1 - _MARGIN)
+        return (between / (1 - between)).log().float()
 
 
 @register("pt_cut", title="Best cut on one pT")
@@ -22,13 +66,15 @@ class PtCut:
     ----------
     value : str
         The pT that was taken.
+    model : torch.nn.Module
+        The step function.
 
     Examples
     --------
     >>> X, y = np.ones((4, 2, 5)), [0, 0, 1, 1]
     >>> X[:, 0, 0] = [0.5, 0.6, 0.7, 0.8]
     >>> cut = PtCut().fit(Sample(X, np.ones((4, 2)), y), seed=1)
-    >>> cut.value, cut.predict_proba(X, np.ones((4, 2), dtype=bool)).tolist()
+    >>> cut.value, cut.predict_proba(X, np.ones((4, 2), dtype=bool)).round(3).tolist()
     ('selected tracks, relative', [0.0, 0.0, 1.0, 1.0])
     """
 
@@ -43,25 +89,22 @@ class PtCut:
         from sklearn.isotonic import IsotonicRegression
 
         training.check_classes("training")
-        self.n_columns = training.X.shape[2]
-        values = _values(training.X, training.mask)
-        areas = {name: auc(value, training.y) for name, value in values.items()}
-        self.value = max(areas, key=lambda name: abs(areas[name] - 0.5))
-        self.steps = IsotonicRegression(increasing="auto", out_of_bounds="clip")
-        self.steps.set_params(increasing=areas[self.value] >= 0.5)
-        self.steps.fit(values[self.value], training.y)
+        features = EventPt(training.X.shape[2])
+        values = features(torch.as_tensor(training.X), torch.as_tensor(training.mask)).numpy()
+        areas = [auc(column, training.y) for column in values.T]
+        column = int(np.argmax(np.abs(np.array(areas) - 0.5)))
+        self.value = features.formulas[column]
+        steps = IsotonicRegression(increasing=areas[column] >= 0.5)
+        steps.fit(values[:, column], training.y)
+        knots, probability = steps.X_thresholds_, steps.y_thresholds_
+        if len(knots) == 1:
+            knots, probability = knots[0] + np.arange(2.0), np.repeat(probability, 2)
+        self.model = Steps(n_columns=features.n_columns, column=column, n_knots=len(knots))
+        self.model.knots.copy_(torch.as_tensor(knots))
+        self.model.probability.copy_(torch.as_tensor(probability))
+        self.model.eval()
         return self
 
     def predict_proba(self, X, mask):
         """Probability that each event is signal, float64, shape (n,)."""
-        check_tracks(X, mask, self.n_columns)
-        return self.steps.predict(_values(X, mask)[self.value])
-
-
-def _values(X, mask):
-    """The pT that there is to cut on, by name, each of shape (n,)."""
-    X = np.where(np.asarray(mask, dtype=bool)[..., None], X, 0.0).astype(float)
-    values = {"hardest, relative": X[..., 0].max(1), "selected tracks, relative": X[..., 0].sum(1)}
-    if X.shape[-1] == len(COLUMNS):
-        values |= {"hardest": X[..., 5].max(1), "selected tracks": X[..., 5].sum(1)}
-    return values
+        return predict(self.model, X, mask)

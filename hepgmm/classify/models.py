@@ -265,7 +265,7 @@ def predict(model, X, mask, *, batch_size=512):
     Parameters
     ----------
     model : torch.nn.Module
-        A network of this package, used on the device on which it lies, without dropout.
+        Of a rung of the ladder, used on the device on which it lies, without dropout.
     X : array, shape (n, max_tracks, 5 or 6)
     mask : array, bool, shape (n, max_tracks)
     batch_size : int
@@ -283,7 +283,7 @@ def predict(model, X, mask, *, batch_size=512):
     device = next(model.parameters()).device
     X = torch.as_tensor(X, dtype=torch.float32)
     mask = torch.as_tensor(mask, dtype=torch.bool)
-    check_tracks(X, mask)
+    check_tracks(X, mask, getattr(model.features, "n_columns", None))
     training = model.training
     model.eval()
     with torch.inference_mode():

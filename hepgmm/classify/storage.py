@@ -8,14 +8,17 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from hepgmm.classify.cuts import Steps
 from hepgmm.classify.models import MLP, DeepSets, Transformer
 from hepgmm.classify.particle_transformer import ParticleTransformer
+from hepgmm.classify.trees import TreeEnsemble
 from hepgmm.io_utils import atomic_write, write_json
 
 __all__ = ["ARCHITECTURES", "load_model", "save_card", "save_model"]
 
-ARCHITECTURES = {each.__name__: each for each in (MLP, DeepSets, Transformer, ParticleTransformer)}
-"""Networks by the name that saved files give them; add your own."""
+_OURS = (MLP, DeepSets, Transformer, ParticleTransformer, TreeEnsemble, Steps)
+ARCHITECTURES = {each.__name__: each for each in _OURS}
+"""Models by the name that saved files give them; add your own."""
 
 _KIND, _VERSION = "hepgmm classifier", 1
 

@@ -3,111 +3,74 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import nn
 
+from hepgmm.classify.models import predict
 from hepgmm.classify.registry import register
-from hepgmm.classify.samples import COLUMNS, Sample, check_tracks
+from hepgmm.classify.samples import Sample
+from hepgmm.classify.summaries import EventSummaries, event_summaries
 
-__all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "BoostedTrees", "event_summaries"]
-
-_D0_STEPS = (0.1, 1.0, 10.0, 100.0)
-_LEADING = (1, 2, 5, 10, 20)
-
-SUMMARY_NAMES = (
-    "number of tracks",
-    *(f"pT of the {k} hardest" for k in _LEADING),
-    "sum of pT squared",
-    "missing pT",
-    "mean |eta|",
-    "pT-weighted |eta|",
-    "spread of eta",
-    "pT-weighted spread of eta",
-    "pT around the hardest track",
-    *(f"fraction |d0| > {step:g} mm" for step in _D0_STEPS),
-    *(f"pT fraction |d0| > {step:g} mm" for step in _D0_STEPS),
-    "largest log |d0|",
-    "mean log |d0|",
-    "pT-weighted log |d0|",
-    "log |d0| of the hardest",
-    "pT-weighted dz",
-    "spread of dz",
-    "pT-weighted spread of dz",
-    "pT within 1 mm in dz of the hardest",
-    "pT within 1 mm in dz of 0",
-    "fraction |dz| < 1 mm",
-)
-"""Columns of :func:`event_summaries`; pT is relative to the event's sum, d0 and dz in mm."""
-
-ABSOLUTE_NAMES = ("sum of pT [GeV]", "pT of the hardest [GeV]")
-"""Further columns if the tracks have their pT in GeV, too."""
+__all__ = ["BoostedTrees", "TreeEnsemble"]
 
 
-def event_summaries(X, mask):
-    """Physically telling numbers of each event, for simple classifiers.
+class TreeEnsemble(nn.Module):
+    """Fitted trees as tensors: a network as others are, to be saved, exported and timed.
+
+    All trees are walked side by side: node → left or right child, as the feature of the node is
+    at most its threshold or not, ``depth`` times; a leaf is its own child. The logit is the sum
+    of the leaves' values and a constant.
 
     Parameters
     ----------
-    X : array, shape (n, max_tracks, 5 or 6)
-        Tracks in any order.
-    mask : array, bool, shape (n, max_tracks)
-
-    Returns
-    -------
-    array, float64, shape (n, len(SUMMARY_NAMES))
-        With ``ABSOLUTE_NAMES`` behind, if X has the column of pT in GeV.
+    n_columns : int
+        Of the tracks.
+    n_trees, n_nodes : int
+        The nodes of all trees are in one table.
+    depth : int
+        Of the deepest tree.
 
     Examples
     --------
-    >>> summaries = event_summaries(np.ones((2, 80, 5)), np.ones((2, 80), dtype=bool))
-    >>> summaries.shape == (2, len(SUMMARY_NAMES))
-    True
+    >>> trees = TreeEnsemble(n_columns=5, n_trees=2, n_nodes=6, depth=1)
+    >>> trees(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool))
+    tensor([0., 0., 0., 0.])
     """
-    X, mask = np.where(mask[..., None], X, 0.0).astype(float), np.asarray(mask, dtype=bool)
-    order = np.argsort(np.where(mask, -X[..., 0], np.inf), axis=1, kind="stable")
-    X = np.take_along_axis(X, order[..., None], axis=1)
-    mask = np.take_along_axis(mask, order, axis=1)
-    pt, eta, phi, d0, dz = np.moveaxis(X[..., :5], -1, 0)
-    n_tracks = np.maximum(mask.sum(1), 1)
-    sum_pt = np.maximum(pt.sum(1), np.finfo(float).tiny)
 
-    def mean(x):
-        return (x * mask).sum(1) / n_tracks
+    def __init__(self, *, n_columns, n_trees, n_nodes, depth):
+        super().__init__()
+        self.features = EventSummaries(n_columns)
+        self.hyperparameters = {
+            "n_columns": n_columns,
+            "n_trees": n_trees,
+            "n_nodes": n_nodes,
+            "depth": depth,
+        }
+        shapes = {"constant": (), "root": (n_trees,)}
+        for name, dtype in _TABLES.items():
+            table = torch.zeros(shapes.get(name, (n_nodes,)), dtype=dtype)
+            self.register_parameter(name, nn.Parameter(table, requires_grad=False))
 
-    def weighted(x):
-        return (x * pt).sum(1) / sum_pt
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, n_columns), where mask is True."""
+        summaries, node = self.features(X, mask), self.root.expand(X.shape[0], -1)
+        for _ in range(self.hyperparameters["depth"]):
+            below = summaries.gather(1, self.feature[node]) <= self.threshold[node]
+            node = torch.where(below, self.left[node], self.right[node])
+        return (self.constant + self.value[node].sum(1)).float()
 
-    def spread(x, average):
-        return np.sqrt(np.maximum(average(x**2) - average(x) ** 2, 0))
 
-    log_d0 = np.where(mask, np.log10(np.abs(d0) + 1e-3), -3.0)
-    delta_phi = (phi - phi[:, :1] + np.pi) % (2 * np.pi) - np.pi
-    near = np.hypot(eta - eta[:, :1], delta_phi) < 0.4
-    together = np.abs(dz - dz[:, :1]) < 1.0
-    columns = [
-        mask.sum(1),
-        *(pt[:, :k].sum(1) for k in _LEADING),
-        (pt**2).sum(1),
-        np.hypot((pt * np.cos(phi)).sum(1), (pt * np.sin(phi)).sum(1)),
-        mean(np.abs(eta)),
-        weighted(np.abs(eta)),
-        spread(eta, mean),
-        spread(eta, weighted),
-        (pt * near).sum(1),
-        *(mean(np.abs(d0) > step) for step in _D0_STEPS),
-        *(weighted(np.abs(d0) > step) for step in _D0_STEPS),
-        log_d0.max(1),
-        mean(log_d0),
-        weighted(log_d0),
-        log_d0[:, 0],
-        weighted(dz),
-        spread(dz, mean),
-        spread(dz, weighted),
-        (pt * together).sum(1),
-        (pt * (np.abs(dz) < 1.0)).sum(1),
-        mean(np.abs(dz) < 1.0),
-    ]
-    if X.shape[-1] == len(COLUMNS):
-        columns += [X[..., 5].sum(1), X[:, 0, 5]]
-    return np.stack(columns, axis=1)
+#: What there is of the ensemble, of each tree, and of each node: its feature and threshold, its
+#: children, and the value of a leaf.
+_TABLES = {
+    "constant": torch.float64,
+    "root": torch.int64,
+    "feature": torch.int64,
+    "threshold": torch.float64,
+    "left": torch.int64,
+    "right": torch.int64,
+    "value": torch.float64,
+}
 
 
 @register("trees", title="Boosted trees")
@@ -121,6 +84,11 @@ class BoostedTrees:
     learning_rate : float
     max_iter : int
         The most trees.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The fitted trees.
 
     Examples
     --------
@@ -144,17 +112,44 @@ class BoostedTrees:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         training.check_classes("training")
-        self.n_columns = training.X.shape[2]
-        self.trees = HistGradientBoostingClassifier(
+        trees = HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
             max_iter=self.max_iter,
             early_stopping=True,
             random_state=seed,
         )
-        self.trees.fit(event_summaries(training.X, training.mask), training.y)
+        trees.fit(event_summaries(training.X, training.mask), training.y)
+        self.model = as_tensors(trees, training.X.shape[2])
         return self
 
     def predict_proba(self, X, mask):
         """Probability that each event is signal, float64, shape (n,)."""
-        check_tracks(X, mask, self.n_columns)
-        return self.trees.predict_proba(event_summaries(X, mask))[:, 1]
+        return predict(self.model, X, mask)
+
+
+def as_tensors(trees, n_columns):
+    """The trees of a fitted ``HistGradientBoostingClassifier``, as a ``TreeEnsemble``."""
+    # scikit-learn has no public way to its nodes; that these are the same function is tested.
+    tables = [step[0].nodes for step in trees._predictors]
+    roots = np.cumsum([0, *map(len, tables)])
+    nodes = np.concatenate(tables)
+    leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+    first = np.repeat(roots[:-1], np.diff(roots))
+    model = TreeEnsemble(
+        n_columns=n_columns,
+        n_trees=len(tables),
+        n_nodes=len(nodes),
+        depth=int(nodes["depth"].max()),
+    )
+    columns = {
+        "constant": np.squeeze(trees._baseline_prediction),
+        "root": roots[:-1],
+        "feature": np.where(leaf, 0, nodes["feature_idx"]),
+        "threshold": np.where(leaf, 0.0, nodes["num_threshold"]),
+        "left": np.where(leaf, own, first + nodes["left"]),
+        "right": np.where(leaf, own, first + nodes["right"]),
+        "value": np.where(leaf, nodes["value"], 0.0),
+    }
+    for name, values in columns.items():
+        getattr(model, name).copy_(torch.as_tensor(values))
+    return model.eval()

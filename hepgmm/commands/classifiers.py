@@ -42,7 +42,9 @@ def fill_train(command):
     command.add_argument(
         "--setting", default="origin", help="of the ladder, with --preset (default origin)"
     )
-    command.add_argument("--model", default="transformer", help="mlp, deepsets, transformer, …")
+    command.add_argument(
+        "--model", default="transformer", help="trees, mlp, deepsets, transformer, …"
+    )
     command.add_argument(
         "-p",
         "--parameter",
@@ -58,49 +60,57 @@ def fill_train(command):
 
 
 def run_train(options):
-    """Train a network, or resume, and save it with a card."""
-    from hepgmm.classify import NetworkClassifier
-    from hepgmm.classify.registry import CLASSIFIERS, classifier_names
+    """Train a classifier, or resume, and save it with a card."""
+    from hepgmm.classify.registry import classifier_class, classifier_names
 
-    networks = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]
-    if options.model not in networks:
-        raise ValueError(f"--model: {options.model!r} is not one of {', '.join(networks)}")
-    chosen, inputs = _parameters(options.parameter, CLASSIFIERS[options.model].architecture)
+    if options.model not in classifier_names():
+        known = ", ".join(classifier_names())
+        raise ValueError(f"--model: {options.model!r} is not one of {known}")
+    training, own = _parameters(options.parameter, classifier_class(options.model))
     if options.preset:
-        _train_on_preset(options, chosen, inputs)
+        _train_on_preset(options, training, own)
     else:
-        _train_on_files(options, chosen, inputs)
+        _train_on_files(options, training, own)
 
 
-def _train_on_files(options, chosen, inputs):
-    from hepgmm.classify import make_classifier, save_card, save_model
+def _train_on_files(options, training, own):
+    from sklearn.metrics import log_loss
+
+    from hepgmm.classify import auc, make_classifier, save_card, save_model
+    from hepgmm.classify.registry import classifier_class
     from hepgmm.merit import environment
 
     seed = 1 if options.seed is None else options.seed
     parts = _labelled_parts(*options.data, 0.85, 0.15, seed=seed)
-    classifier = make_classifier(
-        options.model, directory=options.output.with_suffix(""), training=chosen, **inputs
-    ).fit(*parts, seed=seed, progress=True)
-    best = min(classifier.history, key=lambda epoch: epoch["val_loss"])
-    save_model(options.output, classifier.model)
+    kept = {"directory": options.output.with_suffix(""), "training": training}
+    kept = kept if hasattr(classifier_class(options.model), "architecture") else {}
+    rung = make_classifier(options.model, **kept, **own).fit(*parts, seed=seed, progress=True)
+    save_model(options.output, rung.model)
+    validation = parts[1]
+    scores = rung.predict_proba(validation.X, validation.mask)
+    metrics = {
+        "val_loss": float(log_loss(validation.y, scores)),
+        "val_auc": float(auc(scores, validation.y)),
+    }
     save_card(
         options.output,
-        classifier.model,
+        rung.model,
         training={
             "files": [path.name for path in options.data],
             "events": {name: len(part) for name, part in zip(_PARTS, parts, strict=True)},
-            "settings": classifier.training,
+            "settings": getattr(rung, "training", own),
             "seed": seed,
         },
-        metrics={"validation": {name: best[name] for name in ("val_loss", "val_auc")}},
+        metrics={"validation": metrics},
         **environment(),
     )
-    print(f"best epoch {best['epoch']} of {len(classifier.history)}")
+    print(f"validation: loss {metrics['val_loss']:.4f}, AUC {metrics['val_auc']:.4f}")
 
 
-def _train_on_preset(options, chosen, inputs):
+def _train_on_preset(options, training, own):
     """Train as the ladder does, whose training is taken if there is one."""
     from hepgmm.classify import load_model, make_classifier, save_card, save_model
+    from hepgmm.classify.registry import classifier_class
     from hepgmm.ladder import rung_figures
     from hepgmm.ladder.settings import SETTINGS, Setting
     from hepgmm.merit import environment
@@ -109,15 +119,17 @@ def _train_on_preset(options, chosen, inputs):
     if options.setting not in SETTINGS:
         known = ", ".join(SETTINGS)
         raise ValueError(f"--setting: {options.setting!r} is not one of {known}")
-    if inputs:
-        raise ValueError(f"-p {next(iter(inputs))}: with --preset the model is that of the ladder")
+    if own:
+        raise ValueError(f"-p {next(iter(own))}: with --preset the model is that of the ladder")
     setting = Setting(options.preset, **SETTINGS[options.setting], seed=options.seed)
-    done = setting.train(options.model, training=chosen or None)
-    weights = done.paths[0].with_suffix("") / "best.safetensors"
+    done = setting.train(options.model, training=training or None)
+    weights = done.paths[0].with_suffix(".safetensors")
     if not weights.exists():
         raise ValueError(f"{weights}: gone, though its scores are kept; remove {done.paths[0]}")
     model = load_model(weights)
     samples = setting.samples()
+    network = hasattr(classifier_class(options.model), "architecture")
+    settings = make_classifier(options.model, training=training).training if network else {}
     figures = rung_figures(done.scores, samples["test"], seed=setting.seed)
     save_model(options.output, model)
     save_card(
@@ -127,7 +139,7 @@ def _train_on_preset(options, chosen, inputs):
             "setting": options.setting,
             "preset": setting.training.parameters,
             "events": {name: len(part) for name, part in samples.items()},
-            "settings": make_classifier(options.model, training=chosen).training,
+            "settings": settings,
         },
         metrics={"test": figures},
         **environment(),
@@ -135,25 +147,33 @@ def _train_on_preset(options, chosen, inputs):
     print(f"AUC of the test events: {format_measurement(figures['auc'])}")
 
 
-def _parameters(given, architecture):
-    """Arguments of the training, and of the model, from ``KEY=VALUE``."""
+def _parameters(given, rung):
+    """Arguments of the training, and those of a rung itself, from ``KEY=VALUE``."""
     import inspect
 
     from hepgmm.classify import train
 
-    fixed = {"model", "training", "validation", "fresh", "seed", "directory", "progress"}
-    known = [name for name in inspect.signature(train).parameters if name not in fixed]
-    own = [name for name in inspect.signature(architecture).parameters if name != "seed"]
-    chosen, inputs = {}, {}
+    fixed = {"self", "model", "training", "validation", "fresh", "seed", "directory", "progress"}
+    network = hasattr(rung, "architecture")
+    known, own = (
+        [name for name in inspect.signature(source).parameters if name not in fixed]
+        for source in ((train, rung.architecture) if network else (lambda: None, rung))
+    )
+    training, options = {}, {}
     for each in given:
         key, found, value = each.partition("=")
         if not found or key not in known + own:
-            raise ValueError(f"-p {each}: give KEY=VALUE with one of {', '.join(known + own)}")
+            allowed = ", ".join(known + own)
+            raise ValueError(
+                f"-p {each}: give KEY=VALUE with one of {allowed}"
+                if allowed
+                else f"-p {each}: {rung.name} has no parameters"
+            )
         value = yaml.safe_load(value)
         with suppress(TypeError, ValueError):  # YAML takes 1e-3 for text
             value = float(value) if isinstance(value, str) else value
-        (chosen if key in known else inputs)[key] = value
-    return chosen, inputs
+        (training if key in known else options)[key] = value
+    return training, options
 
 
 def fill_evaluate(command):
@@ -184,7 +204,7 @@ def fill_export(command):
 
 
 def run_export(options):
-    """Write a network as ONNX and show the latency of single events on one core."""
+    """Write a classifier as ONNX and show the latency of single events on one core."""
     from hepgmm import load_tracks, select
     from hepgmm.classify import export_onnx, load_model, onnx_latency
 

@@ -120,6 +120,9 @@ def fill_overlay(command):
     command.add_argument(
         "--dz-reference", default="origin", help="origin (default), hard or reconstructed"
     )
+    command.add_argument(
+        "--truth", action="store_true", help="also write which collision each track is of"
+    )
     add_seed(command)
     add_output(command, ".parquet", "parquet file of tracks")
 
@@ -130,15 +133,16 @@ def run_overlay(options):
     from hepgmm.pileup import load_generator
 
     load = load_generator if options.pileup.suffix == ".npz" else load_tracks
-    mixed = overlay(
+    mixed, truth = overlay(
         load_tracks(options.hard),
         load(options.pileup),
         mu=options.mu,
         seed=options.seed,
         sigma_z=options.sigma_z,
         dz_reference=options.dz_reference,
+        return_truth=True,
     )
-    save_tracks(options.output, mixed)
+    save_tracks(options.output, mixed, truth=truth if options.truth else None)
 
 
 def fill_validate(command):

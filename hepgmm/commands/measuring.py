@@ -61,7 +61,7 @@ def run_benchmark(options):
 
 
 def run_classifiers(options):
-    """Measure training and latency of the networks and the overlay, and write figures."""
+    """Measure training and latency of the rungs and the overlay, and write figures."""
     from hepgmm.benchmark.classifiers import benchmark_classifiers
     from hepgmm.benchmark.overlaying import overlay_speed
     from hepgmm.report import format_measurement
@@ -70,11 +70,10 @@ def run_classifiers(options):
     figures = benchmark_classifiers(**common)
     figures["overlay"] = overlay_speed(n_pileup=options.events, **common)
     for name, rate in figures["training"].items():
-        times = figures["latency"][name]
-        print(
-            f"{name}: trains {format_measurement(rate)} events/s; latency of one event "
-            f"{times['median']:.2f} ms (median), {times['p99']:.2f} ms (99%)"
-        )
+        print(f"{name}: trains {format_measurement(rate)} events/s")
+    for name, times in figures["latency"].items():
+        median, last = times["median"], times["p99"]
+        print(f"{name}: latency of one event {median:.2f} ms (median), {last:.2f} ms (99%)")
     for name, what in (
         ("torch", "blocks and default loader"),
         ("blocks", "blocks alone"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import classifier_class, make_classifier
+from hepgmm.classify.storage import save_model
 from hepgmm.io_utils import atomic_write
 
 __all__ = ["Trainings", "trained_scores"]
@@ -29,8 +30,7 @@ class Trainings(NamedTuple):
     key
         Digest of everything that decides the scores: events, settings, the rung and its code.
     paths
-        Files of the scores; a network has a folder of the same name without ending, with its
-        weights of the best epoch, ``best.safetensors``.
+        Files of the scores; beside each, with the ending ``.safetensors``, the trained model.
     """
 
     scores: np.ndarray
@@ -90,6 +90,8 @@ def trained_scores(
             if hasattr(rung, "history"):  # of epochs before an interruption, too
                 seconds = sum(epoch["seconds"] for epoch in rung.history)
             scores = rung.predict_proba(parts["test"].X, parts["test"].mask)
+            if hasattr(rung, "model"):
+                save_model(path.with_suffix(".safetensors"), rung.model)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, scores=scores, seconds=seconds)
         with np.load(path, allow_pickle=False) as kept:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hepgmm.classify.models import MLP, DeepSets, Transformer
-from hepgmm.classify.particle_transformer import ParticleTransformer
+from hepgmm.classify.models import MLP
+from hepgmm.classify.registry import classifier_class, classifier_names
+from hepgmm.classify.rungs import NetworkClassifier
 from hepgmm.cli import main
 from hepgmm.tracks import make_events, save_tracks
 
@@ -15,17 +16,21 @@ pytest.importorskip("onnxscript", reason="needs hepgmm[onnx]")
 from hepgmm.classify.export import export_onnx, onnx_latency, onnx_logits  # noqa: E402
 from hepgmm.classify.storage import save_model  # noqa: E402
 
-MODELS = [
-    MLP(seed=1),
-    DeepSets(seed=1),
-    Transformer(n_blocks=1, seed=1),
-    ParticleTransformer(n_blocks=1, seed=1),
-]
+SMALL = {"n_blocks": 1, "n_heads": 2}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
-def test_logits_are_those_of_torch_for_any_number_of_events(model, toy, tmp_path):
-    sample = toy(9, seed=1)
+def rung(name, toy):
+    """A rung of the ladder, small and, if it is a network, not trained."""
+    cls = classifier_class(name)
+    if issubclass(cls, NetworkClassifier):
+        small = SMALL if "transformer" in name else {}
+        return cls.architecture(**{**cls.options, **small}, seed=1)
+    return cls().fit(toy(200, seed=2), seed=1).model
+
+
+@pytest.mark.parametrize("name", classifier_names())
+def test_logits_are_those_of_torch_for_any_number_of_events(name, toy, tmp_path):
+    sample, model = toy(9, seed=1), rung(name, toy)
     mask = sample.mask.copy()
     mask[4] = False
     model.train()

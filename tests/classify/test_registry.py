@@ -86,7 +86,7 @@ def test_the_cut_takes_the_pt_that_tells_and_its_direction(toy):
     X[:, 1:, 5] = 0.1
     cut = PtCut().fit(Sample(X, sample.mask, sample.y), seed=1)
     probability = cut.predict_proba(X, sample.mask)
-    assert cut.value in ("hardest", "selected tracks")
+    assert cut.value in ("hardest [GeV]", "selected tracks [GeV]")
     assert auc(probability, sample.y) == 1.0
     assert (np.diff(probability[np.argsort(X[..., 5].max(1))]) <= 0).all()
 

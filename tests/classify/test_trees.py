@@ -1,8 +1,16 @@
+"""Boosted trees and cuts are what scikit-learn fitted, and summaries what their names say."""
+
 import numpy as np
 import pytest
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.isotonic import IsotonicRegression
 
+from hepgmm.classify.cuts import PtCut
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.trees import SUMMARY_NAMES, BoostedTrees, event_summaries
+from hepgmm.classify.samples import Sample
+from hepgmm.classify.summaries import SUMMARY_NAMES, EventPt, event_summaries
+from hepgmm.classify.trees import BoostedTrees
 
 
 def column(summaries, name):
@@ -62,6 +70,42 @@ def test_trees_learn_and_are_reproducible(toy):
     scores = scored()
     assert auc(scores, test.y) > 0.9
     np.testing.assert_array_equal(scores, scored())
+
+
+@pytest.mark.parametrize("n_columns", [5, 6])
+def test_the_tensors_are_the_trees_of_scikit_learn(n_columns, toy, monkeypatch):
+    fitted = []
+    original = HistGradientBoostingClassifier.fit
+    monkeypatch.setattr(
+        HistGradientBoostingClassifier,
+        "fit",
+        lambda self, *data: fitted.append(self) or original(self, *data),
+    )
+    training, test = toy(900, seed=6, displaced=0.2), toy(900, seed=7, displaced=0.2)
+    training = Sample(training.X[..., :n_columns], training.mask, training.y)
+    trees = BoostedTrees(max_iter=40).fit(training, seed=1)
+    X = test.X[..., :n_columns]
+    expected = fitted[0].predict_proba(event_summaries(X, test.mask))[:, 1]
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(trees.predict_proba(X, test.mask), expected, rtol=0, atol=1e-6)
+
+
+def test_the_cut_is_the_step_function_of_scikit_learn(toy):
+    sample = toy(500, seed=8)
+    cut = PtCut().fit(sample, seed=1)
+    column = cut.model.hyperparameters["column"]
+    pt = EventPt(6)(torch.from_numpy(sample.X), torch.from_numpy(sample.mask)).numpy()[:, column]
+    rising = auc(pt, sample.y) > 0.5
+    steps = IsotonicRegression(increasing=rising, out_of_bounds="clip").fit(pt, sample.y)
+    found = cut.predict_proba(sample.X, sample.mask)
+    np.testing.assert_allclose(found, steps.predict(pt), rtol=0, atol=2e-6)
+    assert np.unique(found).size > 3
+
+
+def test_events_of_one_pt_have_the_share_of_signal(toy):
+    X, mask = np.ones((4, 2, 5)), np.ones((4, 2), dtype=bool)
+    cut = PtCut().fit(Sample(X, mask, [0, 0, 0, 1]), seed=1)
+    np.testing.assert_allclose(cut.predict_proba(X, mask), 0.25)
 
 
 def test_trees_need_both_classes(toy):

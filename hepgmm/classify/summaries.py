@@ -1,0 +1,181 @@
+"""An event as a few numbers that physics suggests, for classifiers that do not read tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from hepgmm.classify.samples import COLUMNS
+
+__all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "EventPt", "EventSummaries", "event_summaries"]
+
+# Export to ONNX rounds constants to single precision; so rounded, they are the same everywhere.
+_D0_STEPS = tuple(np.float32((0.1, 1.0, 10.0, 100.0)).tolist())
+_D0_FLOOR, _CONE, _TURN, _DECADE = np.float32((1e-3, 0.16, 2 * np.pi, np.log(10))).tolist()
+_LEADING = (1, 2, 5, 10, 20)
+
+SUMMARY_NAMES = (
+    "number of tracks",
+    *(f"pT of the {k} hardest" for k in _LEADING),
+    "sum of pT squared",
+    "missing pT",
+    "mean |eta|",
+    "pT-weighted |eta|",
+    "spread of eta",
+    "pT-weighted spread of eta",
+    "pT around the hardest track",
+    *(f"fraction |d0| > {step:g} mm" for step in _D0_STEPS),
+    *(f"pT fraction |d0| > {step:g} mm" for step in _D0_STEPS),
+    "largest log |d0|",
+    "mean log |d0|",
+    "pT-weighted log |d0|",
+    "log |d0| of the hardest",
+    "pT-weighted dz",
+    "spread of dz",
+    "pT-weighted spread of dz",
+    "pT within 1 mm in dz of the hardest",
+    "pT within 1 mm in dz of 0",
+    "fraction |dz| < 1 mm",
+)
+"""Columns of :func:`event_summaries`; pT is relative to the event's sum, d0 and dz in mm."""
+
+ABSOLUTE_NAMES = ("sum of pT [GeV]", "pT of the hardest [GeV]")
+"""Further columns if the tracks have their pT in GeV, too."""
+
+
+class EventSummaries(nn.Module):
+    """Some thirty numbers of each event, in double precision; a layer without weights.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the tracks: 5, or 6 if they have their pT in GeV, too.
+
+    Examples
+    --------
+    >>> summaries = EventSummaries(5)
+    >>> summaries(torch.ones(2, 80, 5), torch.ones(2, 80, dtype=torch.bool)).shape
+    torch.Size([2, 31])
+    """
+
+    def __init__(self, n_columns):
+        super().__init__()
+        self.n_columns = n_columns
+
+    @property
+    def formulas(self):
+        """What each of the numbers is."""
+        return SUMMARY_NAMES + (ABSOLUTE_NAMES if self.n_columns == len(COLUMNS) else ())
+
+    def forward(self, X, mask):
+        """Numbers, float64, shape (n, len(formulas)), of tracks X, shape (n, T, n_columns)."""
+        X = X.double().masked_fill(~mask.unsqueeze(-1), 0.0)
+        pt, eta, phi, d0, dz = X[..., :5].unbind(-1)
+        # onnxruntime has no cosine in double precision.
+        px, py = pt * phi.float().cos(), pt * phi.float().sin()
+        n_tracks = mask.sum(1).clamp(min=1)
+        sum_pt = pt.sum(1).clamp(min=torch.finfo(torch.float64).tiny)
+        leading = pt.topk(min(max(_LEADING), pt.shape[1])).values
+        hardest = pt.argmax(1, keepdim=True)
+
+        def mean(x):
+            return (x * mask).sum(1) / n_tracks
+
+        def weighted(x):
+            return (x * pt).sum(1) / sum_pt
+
+        def spread(x, average):
+            return (average(x**2) - average(x) ** 2).clamp(min=0).sqrt()
+
+        def from_hardest(x):
+            return x - x.gather(1, hardest)
+
+        log_d0 = torch.log(d0.abs() + _D0_FLOOR) / _DECADE
+        delta_phi = from_hardest(phi)
+        delta_phi = delta_phi - _TURN * torch.round(delta_phi / _TURN)
+        near = from_hardest(eta) ** 2 + delta_phi**2 < _CONE
+        together, central = from_hardest(dz).abs() < 1.0, dz.abs() < 1.0
+        columns = [
+            mask.sum(1),
+            *(leading[:, :k].sum(1) for k in _LEADING),
+            (pt**2).sum(1),
+            (px.sum(1) ** 2 + py.sum(1) ** 2).sqrt(),
+            mean(eta.abs()),
+            weighted(eta.abs()),
+            spread(eta, mean),
+            spread(eta, weighted),
+            (pt * near).sum(1),
+            *(mean((d0.abs() > step).double()) for step in _D0_STEPS),
+            *(weighted((d0.abs() > step).double()) for step in _D0_STEPS),
+            log_d0.max(1).values,
+            mean(log_d0),
+            weighted(log_d0),
+            log_d0.gather(1, hardest)[:, 0],
+            weighted(dz),
+            spread(dz, mean),
+            spread(dz, weighted),
+            (pt * together).sum(1),
+            (pt * central).sum(1),
+            mean(central.double()),
+        ]
+        if self.n_columns == len(COLUMNS):
+            columns += [X[..., 5].sum(1), X[..., 5].gather(1, hardest)[:, 0]]
+        return torch.stack([column.double() for column in columns], dim=1)
+
+
+class EventPt(nn.Module):
+    """The pT of an event that there is to cut on: of the hardest track, and of all selected tracks.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the tracks: 5, or 6 if they have their pT in GeV, too.
+
+    Examples
+    --------
+    >>> EventPt(5)(torch.ones(1, 3, 5), torch.tensor([[True, True, False]])).tolist()
+    [[1.0, 2.0]]
+    """
+
+    def __init__(self, n_columns):
+        super().__init__()
+        self.n_columns = n_columns
+
+    @property
+    def formulas(self):
+        """What each of the numbers is."""
+        relative = ("hardest, relative", "selected tracks, relative")
+        absolute = ("hardest [GeV]", "selected tracks [GeV]")
+        return relative + (absolute if self.n_columns == len(COLUMNS) else ())
+
+    def forward(self, X, mask):
+        """Numbers, float64, shape (n, len(formulas)), of tracks X, shape (n, T, n_columns)."""
+        X = X.double().masked_fill(~mask.unsqueeze(-1), 0.0)
+        columns = [X[..., 0], X[..., 5]] if self.n_columns == len(COLUMNS) else [X[..., 0]]
+        return torch.stack([y for x in columns for y in (x.max(1).values, x.sum(1))], dim=1)
+
+
+def event_summaries(X, mask):
+    """Physically telling numbers of each event, for simple classifiers.
+
+    Parameters
+    ----------
+    X : array, shape (n, max_tracks, 5 or 6)
+        Tracks in any order.
+    mask : array, bool, shape (n, max_tracks)
+
+    Returns
+    -------
+    array, float64, shape (n, len(SUMMARY_NAMES))
+        With ``ABSOLUTE_NAMES`` behind, if X has the column of pT in GeV.
+
+    Examples
+    --------
+    >>> summaries = event_summaries(np.ones((2, 80, 5)), np.ones((2, 80), dtype=bool))
+    >>> summaries.shape == (2, len(SUMMARY_NAMES))
+    True
+    """
+    X, mask = torch.as_tensor(X), torch.as_tensor(mask, dtype=torch.bool)
+    with torch.inference_mode():
+        return EventSummaries(X.shape[-1])(X, mask).numpy()
