@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from hepgmm.cache import cache_folder, code_fingerprint, digest, usable_cores
+from hepgmm.classify.registry import CLASSIFIERS, code_of
 from hepgmm.io_utils import atomic_write, write_json
 from hepgmm.presets import load_preset
-from hepgmm.stages import CURES, STAGES
+from hepgmm.stages import CURES, STAGES, rung_stage
 
 __all__ = ["Analysis"]
 
@@ -86,8 +87,8 @@ class Analysis:
         self._kept: dict[Path, Any] = {}
         # All keys now: code that is edited during the run is not the code that runs.
         self._keys: dict[str, str] = {}
-        for stage in STAGES:
-            self._keys[stage] = self._key(stage)
+        for stage in (*STAGES, *self.parameters["training"]["classifiers"]):
+            self.key(stage)
         self._nested = 0.0  # seconds spent in the stages that the running one asked for
 
     @property
@@ -100,17 +101,21 @@ class Analysis:
 
     def key(self, stage: str) -> str:
         """Digest of everything that decides the outcome of ``stage``."""
+        if stage not in self._keys:
+            self._keys[stage] = self._key(stage)
         return self._keys[stage]
 
     def _key(self, stage):
-        entry = STAGES[stage].chosen(self.parameters)
+        entry = _stage(stage).chosen(self.parameters)
         code = {name: code_fingerprint(name) for name in entry.code}
-        needs = [self._keys[name] for name in entry.needs]
+        if stage not in STAGES:  # a rung of the user's own
+            code[stage] = code_of(CLASSIFIERS[stage])
+        needs = [self.key(name) for name in entry.needs]
         return digest([stage, self.parameters["seed"], entry.inputs(self.parameters), code, needs])
 
     def path(self, stage: str, variant: str = "") -> Path:
         """Where the cache keeps ``stage``; ``variant`` tells apart the masses of ``llp``."""
-        return self.cache / f"{stage}{variant}-{self.key(stage)}{STAGES[stage].suffix}"
+        return self.cache / f"{stage}{variant}-{self.key(stage)}{_stage(stage).suffix}"
 
     def seconds(self) -> dict[str, float]:
         """How long each stage in the cache took [s], without the stages that it needed."""
@@ -308,43 +313,66 @@ class Analysis:
         )
 
     def trained(self, name: str):
-        """The trained ``"mlp"`` or ``"transformer"``; an interrupted training is resumed.
+        """A trained rung of the ladder; an interrupted training is resumed.
+
+        MLP and transformer are trained as the preset says, the others as the ladder does, but with
+        the preset's size of a batch.
+
+        Parameters
+        ----------
+        name
+            One of :func:`hepgmm.classify.classifier_names`.
 
         Returns
         -------
-        hepgmm.classify.TrainingResult
-            ``model`` at its best epoch, ``history`` and ``best_epoch``.
+        object
+            With ``predict_proba(X, mask)`` and ``model``; a network also with its ``history`` and
+            ``best_epoch``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such rung, or it has no model to keep.
         """
-        from hepgmm.classify import MLP, Transformer, save_model, train
+        from hepgmm.classify import load_model, make_classifier, save_model
+        from hepgmm.classify.checkpoints import read_history
+        from hepgmm.classify.registry import classifier_class
 
+        is_network = hasattr(classifier_class(name), "architecture")
+
+        def make(path):
+            samples, options = self.datasets(), self._rung_options(name) if is_network else {}
+            directory = {"directory": path.with_suffix("")} if is_network else {}
+            rung = make_classifier(name, **directory, **options)
+            parts = samples["train"], samples["validation"]
+            rung.fit(*parts, seed=self._seed(name), progress=self.progress)
+            if not hasattr(rung, "model"):
+                raise ValueError(f"{name}: has no model to keep after its fit; see register")
+            save_model(path, rung.model)
+
+        def load(path):
+            rung = make_classifier(name)
+            rung.model = load_model(path)
+            if is_network:
+                rung.history = read_history(path.with_suffix(""))
+            return rung
+
+        return self._get(name, make, load)
+
+    def _rung_options(self, name):
+        """Arguments of a network on the ladder, as far as the preset decides them."""
+        from hepgmm.classify.registry import classifier_class
+
+        preset = self.parameters["training"]
+        training = {"batch_size": preset["batch_size"]}
+        if classifier_class(name).fresh_pileup:
+            training["fresh"] = self.hard_events()["train"].sample
         if name not in ("mlp", "transformer"):
-            raise ValueError(f"name: {name!r} is not 'mlp' or 'transformer'")
-        options = self.parameters["training"]
-        seed = self._seed(name)
-
-        def run(path):
-            samples = self.datasets()
-            if name == "mlp":
-                model = MLP(features=options["features"], seed=seed)
-            else:
-                parts = ("feedforward", "dropout", "attention_dropout")
-                shape = {key: options[key] for key in parts}
-                model = Transformer(features=options["features"], seed=seed, **shape)
-            return train(
-                model,
-                samples["train"],
-                samples["validation"],
-                epochs=options[f"epochs_{name}"],
-                batch_size=options["batch_size"],
-                learning_rate=options["learning_rate"],
-                schedule=options["schedule"],
-                seed=seed,
-                directory=path.with_suffix(""),
-                progress=self.progress,
-            )
-
-        # A finished training is read back from its folder, with its history.
-        return self._get(name, lambda path: save_model(path, run(path).model), run)
+            return {"training": training}
+        training |= {key: preset[key] for key in ("learning_rate", "schedule")}
+        training["epochs"] = preset[f"epochs_{name}"]
+        shape = ("feedforward", "dropout", "attention_dropout") if name == "transformer" else ()
+        return {"training": training} | {key: preset[key] for key in ("features", *shape)}
 
     def scores(self) -> dict[str, np.ndarray]:
         """Probability of being signal for every test event, by classifier.
@@ -352,20 +380,15 @@ class Analysis:
         Returns
         -------
         dict of str to array
-            ``mlp``, ``transformer`` and ``trees`` (boosted trees on event summaries, trained on
-            the same events as the networks).
+            One for each of ``training.classifiers``, in their order.
         """
-        from hepgmm.classify import BoostedTrees, predict
 
         def make(path):
-            samples = self.datasets()
-            train, test = samples["train"], samples["test"]
+            test = self.datasets()["test"]
             scores = {
-                name: predict(self.trained(name).model, test.X, test.mask)
-                for name in ("mlp", "transformer")
+                name: self.trained(name).predict_proba(test.X, test.mask)
+                for name in self.parameters["training"]["classifiers"]
             }
-            trees = BoostedTrees().fit(train, seed=self._seed("trees"))
-            scores["trees"] = trees.predict_proba(test.X, test.mask)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **scores)
 
@@ -410,3 +433,7 @@ class Analysis:
 def _load_arrays(path):
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _stage(name):
+    return STAGES.get(name) or rung_stage(name)

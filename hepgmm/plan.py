@@ -37,14 +37,15 @@ def training_flops(parameters: Mapping) -> float:
 
     options, n_tracks = parameters["training"], parameters["overlay"]["max_tracks"]
     model = Transformer(features=options["features"], feedforward=options["feedforward"])
-    return training_operations(model, n_tracks) * _sizes(parameters)["transformer"]
+    epochs = options["epochs_transformer"]
+    return training_operations(model, n_tracks) * _training_events(parameters) * epochs
 
 
 def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> dict[str, float]:
     """Seconds of each stage of a preset, scaled from those of a measured run.
 
     Collisions, fits and overlay grow with the number of events, trainings with events times epochs,
-    that of the transformer with its operations.
+    that of the transformer with its operations. Trees count as one epoch.
 
     Parameters
     ----------
@@ -87,7 +88,9 @@ def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> d
     if missing:
         raise ValueError(f"measured: no seconds of {', '.join(missing)}; run the preset from empty")
     operations = training_flops(parameters)
-    sizes["transformer"], known["transformer"] = operations, training_flops(measured["parameters"])
+    if "transformer" in sizes:
+        known["transformer"] = training_flops(measured["parameters"])
+        sizes["transformer"] = operations
     costs = {stage: seconds[stage] * size / known[stage] for stage, size in sizes.items()}
     gpu = operations / (1e12 * tflops)
     return costs | {"total": sum(costs.values()), "transformer on a GPU": gpu}
@@ -98,14 +101,28 @@ def _sizes(parameters):
     data, training = parameters["data"], parameters["training"]
     n_llp = data["n_llp_per_mass"] * len(data["llp_masses"])
     n_hard = data["n_qcd"] + n_llp
-    n_train = n_hard * (1 - training["test_fraction"]) * (1 - training["validation_fraction"])
     return {
         "minbias": data["n_minbias"],
         "qcd": data["n_qcd"],
         "llp": n_llp,
         "hgmm": data["n_minbias"],
         "datasets": n_hard * parameters["overlay"]["mu"],
-        "mlp": n_train * training["epochs_mlp"],
-        "transformer": n_train * training["epochs_transformer"],
+        **{
+            name: _training_events(parameters) * _epochs(name, training)
+            for name in training["classifiers"]
+        },
         "scores": n_hard,
     }
+
+
+def _training_events(parameters):
+    data, training = parameters["data"], parameters["training"]
+    n_hard = data["n_qcd"] + data["n_llp_per_mass"] * len(data["llp_masses"])
+    return n_hard * (1 - training["test_fraction"]) * (1 - training["validation_fraction"])
+
+
+def _epochs(name, training):
+    from hepgmm.classify.registry import classifier_class
+
+    own = getattr(classifier_class(name), "training", {}).get("epochs", 1)
+    return training.get(f"epochs_{name}", own)

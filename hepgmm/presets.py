@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from hepgmm.classify.registry import CLASSIFIERS, RUNGS
+
 __all__ = ["SCHEMA", "Rule", "load_preset", "preset_files"]
 
 
@@ -103,6 +105,32 @@ class Rule:
         return self.kind(value)
 
 
+class TableRule(Rule):
+    """A table of network inputs: by its name, or a file or mapping of your own, which is read."""
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        return f"{super().allowed}, or a YAML file"
+
+    def check(self, where: str, value: Any) -> Any:
+        """Return the name of a table, or the table itself, so that runs are known by what it says.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such table or file, or a row of it is not allowed.
+        """
+        if value in self.choices:
+            return value
+        from hepgmm.classify.feature_tables import load_table
+
+        try:
+            return load_table(value).mapping
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{where}: {error}") from None
+
+
 SCHEMA: dict[str, dict[str, Rule]] = {
     "data": {
         "n_minbias": Rule("min-bias events that the mixture learns from", low=20),
@@ -141,13 +169,16 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "max_tracks": Rule("tracks kept per event, the hardest first", low=1, high=2000),
     },
     "training": {
+        "classifiers": Rule("rungs of the ladder that are trained", str, many=True),
         "epochs_mlp": Rule("epochs of the MLP", low=1, high=10000),
         "epochs_transformer": Rule("epochs of the transformer", low=1, high=10000),
         "batch_size": Rule("events in a batch", low=2, high=65536),
         "learning_rate": Rule("peak learning rate of AdamW", float, 1e-7, 1),
         "schedule": Rule("course of the learning rate", str, choices=("step", "cosine")),
-        "features": Rule(
-            "table of the network inputs", str, choices=("raw", "scaled", "asinh", "full")
+        "features": TableRule(
+            "table of the inputs of MLP and transformer",
+            str,
+            choices=("raw", "scaled", "asinh", "full"),
         ),
         "feedforward": Rule("width of the transformer's feed-forward layers", low=1, high=8192),
         "dropout": Rule("dropout of the transformer's features", float, 0, 0.9),
@@ -276,6 +307,15 @@ def _reject_unknown(what, names, allowed, *, source):
 
 def _check_together(values, *, source):
     data, training = values["data"], values["training"]
+    known, names = (*RUNGS, *CLASSIFIERS), training["classifiers"]
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{source}: training.classifiers: no {name!r}; there are "
+                f"{', '.join(dict.fromkeys(known))}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"{source}: training.classifiers: {name!r} twice; give each once")
     masses = [f"{mass:g}" for mass in data["llp_masses"]]
     # Files are named by the mass, so that equal ones would be one sample, taken twice.
     if len(set(masses)) < len(masses):

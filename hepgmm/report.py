@@ -13,7 +13,6 @@ from hepgmm.cache import project_root
 from hepgmm.io_utils import atomic_write
 
 __all__ = [
-    "CLASSIFIERS",
     "METRICS",
     "PAPER",
     "classifier_table",
@@ -25,7 +24,6 @@ __all__ = [
 ]
 
 METRICS = {"auc": "AUC", "accuracy": "accuracy", "recall": "recall", "precision": "precision"}
-CLASSIFIERS = {"mlp": "MLP", "transformer": "Transformer", "trees": "Boosted trees"}
 
 # Result files that are not those of a preset, and what writes them.
 COMMANDS = {
@@ -119,15 +117,13 @@ def format_measurement(figure: Any) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def classifier_table(results: Mapping[str, Any], titles: Mapping = CLASSIFIERS) -> str:
+def classifier_table(results: Mapping[str, Any]) -> str:
     """A Markdown table of the classifiers' metrics beside the paper's.
 
     Parameters
     ----------
     results
-        What :func:`load_results` gives: ``classifiers`` → name → its metrics.
-    titles
-        Name → what the table says, of the classifiers that are shown.
+        What :func:`load_results` gives: ``classifiers`` → name of a rung → its metrics.
 
     Returns
     -------
@@ -138,16 +134,16 @@ def classifier_table(results: Mapping[str, Any], titles: Mapping = CLASSIFIERS) 
     --------
     >>> figure = {"value": 0.8, "error": 0.01}
     >>> results = {"classifiers": {"deepsets": dict.fromkeys(METRICS, figure)}}
-    >>> print(classifier_table(results, {"deepsets": "DeepSets"}))
+    >>> print(classifier_table(results))
     | classifier | AUC | accuracy | recall | precision |
     |---|---|---|---|---|
     | **DeepSets** | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 |
     """
+    from hepgmm.classify.registry import classifier_class
+
     lines = ["| classifier | " + " | ".join(METRICS.values()) + " |", "|---" * 5 + "|"]
-    for name, title in titles.items():
-        if name not in results["classifiers"]:
-            continue
-        figures = results["classifiers"][name]
+    for name, figures in results["classifiers"].items():
+        title = classifier_class(name).title
         cells = [format_measurement(figures[metric]) for metric in METRICS]
         lines.append(f"| **{title}** | " + " | ".join(cells) + " |")
         if name in PAPER:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["CURES", "STAGES", "Stage"]
+from hepgmm.classify.registry import RUNGS
+
+__all__ = ["CURES", "RUNG_CODE", "STAGES", "Stage", "rung_stage"]
 
 # None is the paper's plain model; the other two are the cures of speckles that it proposes.
 CURES = (None, "clipped", "scaled")
@@ -23,7 +25,7 @@ class Stage:
     keys
         The preset's keys that it reads, as ``group.key``; ``group.*`` stands for a whole group.
     needs
-        The stages whose outcome it reads.
+        The stages whose outcome it reads; ``group.key`` stands for those that the preset names.
     code
         The modules and subpackages of ``hepgmm`` that compute it.
     by_pileup
@@ -37,9 +39,13 @@ class Stage:
     by_pileup: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
     def chosen(self, parameters: Mapping[str, Any]) -> Stage:
-        """The stage with the keys and needs of the pileup that ``parameters`` choose."""
-        keys, needs = self.by_pileup.get(parameters["overlay"]["pileup"], ((), ()))
-        return replace(self, keys=self.keys + keys, needs=self.needs + needs, by_pileup={})
+        """The stage with the keys and needs that ``parameters`` choose."""
+        keys, more = self.by_pileup.get(parameters["overlay"]["pileup"], ((), ()))
+        needs = []
+        for need in self.needs + more:
+            group, _, key = need.partition(".")
+            needs += parameters[group][key] if key else [need]
+        return replace(self, keys=self.keys + keys, needs=tuple(needs), by_pileup={})
 
     def inputs(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The part of ``parameters`` that the stage reads, as ``{"group.key": value}``.
@@ -67,9 +73,19 @@ _FIT = tuple(
     )
 )
 _CLIP = "mixture.clip_eigenvalues"
-_TRAINING = tuple(
-    f"training.{key}" for key in ("batch_size", "learning_rate", "schedule", "features")
-)
+#: What the preset says of the training of a rung, beside the size of a batch.
+_TRAINING = {
+    "mlp": ("learning_rate", "schedule", "features", "epochs_mlp"),
+    "transformer": (
+        "learning_rate",
+        "schedule",
+        "features",
+        "epochs_transformer",
+        "feedforward",
+        "dropout",
+        "attention_dropout",
+    ),
+}
 _COLLIDE = ("collide", "events")
 _MIXTURE = (
     "mixture",
@@ -94,9 +110,14 @@ _SHARED = (
     "collide/helix",
     "events",
 )
-_NETWORK = tuple(
+#: What trains rungs.
+RUNG_CODE = tuple(
     f"classify/{name}"
     for name in (
+        "cuts",
+        "fitted",
+        "summaries",
+        "trees",
         "features",
         "feature_tables",
         "samples",
@@ -104,12 +125,28 @@ _NETWORK = tuple(
         "narrow_attention",
         "dropout",
         "models",
+        "particle_transformer",
+        "rungs",
         "epochs",
         "checkpoints",
         "learning",
         "training",
     )
 )
+
+
+def rung_stage(name: str) -> Stage:
+    """The training of a rung of the ladder.
+
+    Examples
+    --------
+    >>> rung_stage("deepsets").keys
+    ('training.batch_size',)
+    """
+    keys = ("batch_size", *_TRAINING.get(name, ()))
+    keys = tuple(f"training.{key}" for key in keys)
+    return Stage(".safetensors", keys=keys, needs=("datasets",), code=RUNG_CODE)
+
 
 STAGES: dict[str, Stage] = {
     "minbias": Stage(".parquet", keys=("data.n_minbias",), code=_COLLIDE),
@@ -145,25 +182,10 @@ STAGES: dict[str, Stage] = {
             "real": ((), ("minbias-pool",)),
         },
     ),
-    "mlp": Stage(
-        ".safetensors",
-        keys=(*_TRAINING, "training.epochs_mlp"),
-        needs=("datasets",),
-        code=_NETWORK,
+    **{name: rung_stage(name) for name in RUNGS},
+    "scores": Stage(
+        ".npz", keys=("training.classifiers",), needs=("datasets", "training.classifiers")
     ),
-    "transformer": Stage(
-        ".safetensors",
-        keys=(
-            *_TRAINING,
-            "training.epochs_transformer",
-            "training.feedforward",
-            "training.dropout",
-            "training.attention_dropout",
-        ),
-        needs=("datasets",),
-        code=_NETWORK,
-    ),
-    "scores": Stage(".npz", needs=("datasets", "mlp", "transformer"), code=("classify/trees",)),
     "figures": Stage(
         ".json",
         keys=("mixture.synthetic_events", "overlay.*", _CLIP),

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from hepgmm import Analysis
+from hepgmm import Analysis, load_preset
+from hepgmm.classify import CLASSIFIERS, DeepSets, NetworkClassifier, register
 
 SMALL = {
     "data": {"n_minbias": 60, "n_qcd": 60, "n_llp_per_mass": 30},
@@ -46,7 +47,7 @@ def measurements(value):
 
 
 def test_every_classifier_has_every_metric_with_an_error(results):
-    assert set(results["classifiers"]) == {"mlp", "transformer", "trees"}
+    assert list(results["classifiers"]) == load_preset("quick")["training"]["classifiers"]
     for figures in results["classifiers"].values():
         assert set(figures["per_mass"]) == {"100", "500"}
         for metric in ("auc", "accuracy", "recall", "precision"):
@@ -96,5 +97,40 @@ def test_unknown_masses_cures_and_networks_are_named(cache):
         analysis.llp(300)
     with pytest.raises(ValueError, match="cure: 'aspirin'"):
         analysis.hgmm("aspirin")
-    with pytest.raises(ValueError, match="name: 'gnn'"):
+    with pytest.raises(ValueError, match="unknown classifier 'gnn'; there are pt_cut, trees"):
         analysis.trained("gnn")
+
+
+@pytest.fixture
+def own_rung():
+    @register("small_sets", title="Small DeepSets")
+    class SmallSets(NetworkClassifier):
+        architecture = DeepSets
+        options = {"width": 4, "features": "asinh"}  # noqa: RUF012
+        training = {"epochs": 3}  # noqa: RUF012
+
+    yield SmallSets
+    del CLASSIFIERS["small_sets"]
+
+
+def test_a_rung_of_ones_own_is_trained_by_its_name_and_read_back(cache, results, own_rung):
+    chosen = {**SMALL["training"], "classifiers": ["trees", "small_sets"]}
+    options = SMALL | {"training": chosen, "cache": cache, "progress": False}
+    analysis = Analysis("quick", **options)
+    scores, rung = analysis.scores(), analysis.trained("small_sets")
+    assert list(scores) == ["trees", "small_sets"]
+    assert [epoch["epoch"] for epoch in rung.history] == [1, 2, 3]
+    assert rung.history[rung.best_epoch - 1]["val_loss"] == min(e["val_loss"] for e in rung.history)
+    again = Analysis("quick", **options).trained("small_sets")
+    test = analysis.datasets()["test"]
+    np.testing.assert_array_equal(again.predict_proba(test.X, test.mask), scores["small_sets"])
+    assert again.history == rung.history
+
+
+def test_fresh_pileup_is_laid_over_the_training_events_alone(cache, results, monkeypatch):
+    analysis = Analysis("quick", **SMALL, cache=cache, progress=False)
+    fresh = analysis._rung_options("pooled_transformer")["training"]["fresh"]
+    first, second = analysis.datasets()["train"], fresh(1)
+    assert len(first) == len(second) and (first.y == second.y).all()
+    assert not np.array_equal(first.X, second.X)
+    assert "fresh" not in analysis._rung_options("deepsets")["training"]

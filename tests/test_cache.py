@@ -6,12 +6,13 @@ import pytest
 import hepgmm
 from hepgmm import Analysis
 from hepgmm.cache import code_fingerprint
+from hepgmm.classify.registry import RUNGS
 from hepgmm.presets import SCHEMA
 from hepgmm.stages import STAGES, Stage
 
 PACKAGE = Path(hepgmm.__file__).parent
 # what is made of the events with pileup
-OVERLAID = {"datasets", "mlp", "transformer", "scores", "figures"}
+OVERLAID = {"datasets", *RUNGS, "scores", "figures"}
 
 
 def imports(name):
@@ -65,7 +66,7 @@ def test_stages_only_name_parameters_code_and_stages_that_exist():
     for stage in STAGES.values():
         assert all(code_fingerprint(name) for name in stage.code)
         for pileup in SCHEMA["overlay"]["pileup"].choices:
-            chosen = stage.chosen({**parameters, "overlay": {"pileup": pileup}})
+            chosen = stage.chosen(parameters | {"overlay": {"pileup": pileup}})
             chosen.inputs(parameters)
             assert all(name in STAGES for name in chosen.needs)
 
@@ -82,6 +83,8 @@ def test_every_parameter_decides_some_stage():
     [
         ({"training": {"epochs_mlp": 31}}, {"mlp", "scores", "figures"}),
         ({"training": {"epochs_transformer": 9}}, {"transformer", "scores", "figures"}),
+        ({"training": {"batch_size": 64}}, {*RUNGS, "scores", "figures"}),
+        ({"training": {"classifiers": ["mlp"]}}, {"scores", "figures"}),
         ({"overlay": {"mu": 61}}, OVERLAID),
         (
             {"mixture": {"clip_eigenvalues": 0.1}},

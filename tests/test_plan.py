@@ -11,7 +11,8 @@ from hepgmm.report import load_results
 def test_a_measured_preset_costs_what_it_cost():
     measured = load_results("standard")
     costs = plan(measured["parameters"], measured)
-    for stage in ("qcd", "hgmm", "datasets", "mlp", "transformer", "scores"):
+    rungs = measured["parameters"]["training"]["classifiers"]
+    for stage in ("qcd", "hgmm", "datasets", *rungs, "scores"):
         assert costs[stage] == pytest.approx(measured["seconds"][stage])
     masses = [s for name, s in measured["seconds"].items() if name.startswith("llp")]
     assert costs["llp"] == pytest.approx(sum(masses))
@@ -26,7 +27,8 @@ def test_costs_grow_with_events_and_epochs():
         overlay={"mu": 30},
     )
     once, twice = plan(measured["parameters"], measured), plan(more, measured)
-    for stage, factor in {"qcd": 2, "llp": 2, "transformer": 6, "mlp": 2, "minbias": 1}.items():
+    factors = {"qcd": 2, "llp": 2, "transformer": 6, "mlp": 2, "deepsets": 2, "minbias": 1}
+    for stage, factor in factors.items():
         assert twice[stage] == pytest.approx(factor * once[stage])
     assert twice["datasets"] == pytest.approx(once["datasets"])
     assert sum(twice.values()) == pytest.approx(2 * twice["total"] + twice["transformer on a GPU"])

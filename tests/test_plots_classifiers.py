@@ -90,7 +90,7 @@ def test_operating_point_refuses_what_is_no_rate(point):
     ("scores", "labels", "message"),
     [
         ({}, [0, 1], "at least one"),
-        ({"svm": [0.1, 0.2]}, [0, 1], "'svm' is unknown; known are mlp, transformer, trees"),
+        ({"svm": [0.1, 0.2]}, [0, 1], "unknown classifier 'svm'; there are pt_cut, trees"),
         ({"mlp": [0.1]}, [0, 1], "scores of mlp: shape"),
         ({"mlp": [0.1, 0.2]}, [1, 1], "both classes"),
     ],

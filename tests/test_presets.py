@@ -53,6 +53,21 @@ def test_a_copy_that_keeps_the_name_of_a_shipped_preset_is_refused(tmp_path):
         load_preset(path)
 
 
+def test_a_table_of_inputs_of_ones_own_is_read_into_the_preset(tmp_path):
+    path = tmp_path / "inputs.yaml"
+    path.write_text(
+        "rows:\n- {name: a, of: eta, scale: 2}\n- {name: b, of: d0, transform: asinh}\n"
+    )
+    preset = load_preset("quick", training={"features": str(path)})
+    table = preset["training"]["features"]
+    assert [row["of"] for row in table["rows"]] == ["eta", "d0"]
+    assert load_preset("quick", training={"features": table}) == preset
+    path.write_text("rows:\n- {name: a, of: eta}\n")
+    assert load_preset("quick", training={"features": str(path)}) != preset
+    with pytest.raises(FileNotFoundError, match=r"training\.features: .*gone\.yaml: no such file"):
+        load_preset("quick", training={"features": str(tmp_path / "gone.yaml")})
+
+
 def test_the_seed_argument_wins():
     assert load_preset("quick", seed=7)["seed"] == 7
 
@@ -72,6 +87,14 @@ def test_the_seed_argument_wins():
         ({"overlay": 60}, "overlay must hold keys and values"),
         ({"data": {"n_minbias": 100.5}}, "data.n_minbias: 100.5"),
         ({"data": {"llp_masses": []}}, "data.llp_masses: []"),
+        (
+            {"training": {"classifiers": ["gnn"]}},
+            "training.classifiers: no 'gnn'; there are pt_cut",
+        ),
+        ({"training": {"classifiers": ["mlp", "mlp"]}}, "classifiers: 'mlp' twice"),
+        ({"training": {"classifiers": "mlp"}}, "'mlp' is not a list of texts"),
+        ({"training": {"features": "cooked"}}, "training.features: features='cooked' is unknown"),
+        ({"training": {"features": {"rows": []}}}, "training.features: features: a table has"),
         ({"data": {"llp_masses": [100, -5]}}, "data.llp_masses: -5"),
         ({"data": {"llp_masses": [100, 100]}}, "quick: data.llp_masses: 100, 100 GeV are not dist"),
         ({"data": {"llp_masses": [100, 100.00001]}}, "data.llp_masses: 100, 100 GeV are not"),

@@ -52,6 +52,30 @@ def finished_epochs(checkpoint, identity):
     return history
 
 
+def read_history(directory):
+    """History of the training in a folder, one dict for each epoch.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    import pyarrow.parquet as pq
+
+    return pq.read_table(directory / "history.parquet").to_pylist()
+
+
+def best_epoch(history):
+    """The epoch, from 1, of least validation loss, the first of equals.
+
+    Examples
+    --------
+    >>> best_epoch([{"epoch": 1, "val_loss": 0.6}, {"epoch": 2, "val_loss": 0.5}])
+    2
+    """
+    return min(history, key=lambda row: row["val_loss"])["epoch"]
+
+
 def has_stalled(history, patience):
     """Whether the last ``patience`` epochs brought no lower validation loss.
 

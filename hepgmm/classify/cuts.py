@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hepgmm.classify.fitted import FittedModel
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.models import predict
 from hepgmm.classify.registry import register
 from hepgmm.classify.samples import Sample
 from hepgmm.classify.summaries import EventPt
@@ -56,7 +56,7 @@ class Steps(nn.Module):
 
 
 @register("pt_cut", title="Best cut on one pT")
-class PtCut:
+class PtCut(FittedModel):
     """One cut on whichever pT tells most: of the hardest track, or of all selected tracks.
 
     Of the event's pT the one with the largest AUC on the training events is taken, in whichever
@@ -104,7 +104,3 @@ class PtCut:
         self.model.probability.copy_(torch.as_tensor(probability))
         self.model.eval()
         return self
-
-    def predict_proba(self, X, mask):
-        """Probability that each event is signal, float64, shape (n,)."""
-        return predict(self.model, X, mask)

@@ -106,6 +106,13 @@ class FeatureTable(NamedTuple):
     rows: tuple
     normalise: bool = False
 
+    @property
+    def mapping(self):
+        """The table as YAML and saved models hold it."""
+        rows = [row._asdict() for row in self.rows]
+        rows = [{"from" if k == "origin" else k: v for k, v in row.items()} for row in rows]
+        return {"rows": rows, "normalise": self.normalise}
+
 
 def _number(value):
     return "π" if value == math.pi else f"{value:g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hepgmm.classify.feature_tables import load_table
+from hepgmm.classify.feature_tables import FeatureTable, load_table
 from hepgmm.classify.samples import COLUMNS
 
 __all__ = ["TrackFeatures"]
@@ -59,9 +59,7 @@ class TrackFeatures(nn.Module):
     @property
     def table(self):
         """The table itself, as :func:`hepgmm.classify.load_table` reads it, for saved models."""
-        rows = [row._asdict() for row in self.rows]
-        rows = [{"from" if k == "origin" else k: v for k, v in row.items()} for row in rows]
-        return {"rows": rows, "normalise": self.normalise}
+        return FeatureTable(self.rows, self.normalise).mapping
 
     @property
     def formulas(self):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 
-__all__ = ["CLASSIFIERS", "classifier_class", "classifier_names", "make_classifier", "register"]
+__all__ = [
+    "CLASSIFIERS",
+    "RUNGS",
+    "classifier_class",
+    "classifier_names",
+    "make_classifier",
+    "register",
+]
 
 #: Name of a rung → its class.
 CLASSIFIERS: dict[str, type] = {}
 
 _MODULES = ("cuts", "trees", "rungs")
-_ORDER = (
+
+#: Names of the rungs that come with the package, from the simplest to the most elaborate one.
+RUNGS = (
     "pt_cut",
     "trees",
     "mlp",
@@ -28,7 +38,9 @@ def register(name, *, title):
 
     The class has ``fit(training, validation, *, seed, progress=False)``, which returns itself, and
     ``predict_proba(X, mask)``, the probability of signal, shape (n,). What else its constructor
-    takes is up to it; every argument has a default.
+    takes is up to it; every argument has a default. To be saved, exported and named in a preset,
+    it has to have ``model`` after its fit, a ``torch.nn.Module`` that
+    :func:`hepgmm.classify.save_model` knows.
 
     Parameters
     ----------
@@ -84,8 +96,8 @@ def classifier_names():
     """
     for module in _MODULES:
         import_module(f"hepgmm.classify.{module}")
-    own = [name for name in CLASSIFIERS if name not in _ORDER]
-    return (*_ORDER, *own)
+    own = [name for name in CLASSIFIERS if name not in RUNGS]
+    return (*RUNGS, *own)
 
 
 def make_classifier(name, **options):
@@ -129,3 +141,20 @@ def classifier_class(name):
     if name not in known:
         raise ValueError(f"unknown classifier {name!r}; there are {', '.join(known)}")
     return CLASSIFIERS[name]
+
+
+def code_of(cls):
+    """The text of a rung's class and of its architecture, where they have one: it is not typed in.
+
+    Examples
+    --------
+    >>> len(code_of(classifier_class("mlp")))
+    2
+    """
+    texts = []
+    for each in (cls, getattr(cls, "architecture", None)):
+        try:
+            texts.append(inspect.getsource(each))
+        except (TypeError, OSError):
+            texts.append(repr(getattr(each, "__qualname__", each)))
+    return texts

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
+from hepgmm.classify.checkpoints import best_epoch
+from hepgmm.classify.fitted import FittedModel
+from hepgmm.classify.models import MLP, DeepSets, Transformer
 from hepgmm.classify.particle_transformer import ParticleTransformer
 from hepgmm.classify.registry import register
 from hepgmm.classify.storage import ARCHITECTURES
@@ -15,7 +17,7 @@ from hepgmm.classify.training import train
 __all__ = ["NetworkClassifier"]
 
 
-class NetworkClassifier:
+class NetworkClassifier(FittedModel):
     """A network on the ladder: a subclass names its architecture and how it is trained.
 
     The architecture is a ``torch.nn.Module`` whose ``forward(X, mask)`` gives logits, with
@@ -109,9 +111,10 @@ class NetworkClassifier:
         self.model, self.history = result.model, result.history
         return self
 
-    def predict_proba(self, X, mask):
-        """Probability that each event is signal, float64, shape (n,)."""
-        return predict(self.model, X, mask)
+    @property
+    def best_epoch(self):
+        """The epoch, from 1, of least validation loss, whose weights the model has."""
+        return best_epoch(self.history)
 
 
 @register("mlp", title="MLP")

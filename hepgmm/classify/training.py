@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from hepgmm.classify.checkpoints import (
     AtomicCheckpoints,
     Keeper,
+    best_epoch,
     digest,
     finished_epochs,
     has_stalled,
@@ -202,8 +203,8 @@ def train(
                 _fit(trainer, model, settings, batches, validation, last)
             finally:
                 batches.close()
-    best = min(history, key=lambda row: row["val_loss"])
-    return TrainingResult(load_model(directory / "best.safetensors"), history, best["epoch"])
+    best = load_model(directory / "best.safetensors")
+    return TrainingResult(best, history, best_epoch(history))
 
 
 def _check(

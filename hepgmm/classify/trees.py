@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hepgmm.classify.models import predict
+from hepgmm.classify.fitted import FittedModel
 from hepgmm.classify.registry import register
 from hepgmm.classify.samples import Sample
 from hepgmm.classify.summaries import EventSummaries, event_summaries
@@ -74,7 +74,7 @@ _TABLES = {
 
 
 @register("trees", title="Boosted trees")
-class BoostedTrees:
+class BoostedTrees(FittedModel):
     """Gradient-boosted trees on some thirty summaries of an event.
 
     Boosting stops when a tenth of the training events, set aside, no longer gains by it.
@@ -121,10 +121,6 @@ class BoostedTrees:
         trees.fit(event_summaries(training.X, training.mask), training.y)
         self.model = as_tensors(trees, training.X.shape[2])
         return self
-
-    def predict_proba(self, X, mask):
-        """Probability that each event is signal, float64, shape (n,)."""
-        return predict(self.model, X, mask)
 
 
 def as_tensors(trees, n_columns):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hepgmm.cache import code_fingerprint, digest
-from hepgmm.classify.registry import classifier_class, make_classifier
+from hepgmm.classify.registry import classifier_class, code_of, make_classifier
 from hepgmm.classify.storage import save_model
 from hepgmm.io_utils import atomic_write
+from hepgmm.stages import RUNG_CODE
 
 __all__ = ["Trainings", "trained_scores"]
 
@@ -77,7 +77,7 @@ def trained_scores(
     Trainings
     """
     cls, rows, keys, paths = classifier_class(name), [], [], []
-    code = [code_fingerprint("classify"), code_of(cls), code_of(getattr(cls, "architecture", None))]
+    code = [*map(code_fingerprint, RUNG_CODE), *code_of(cls)]
     for number, seed in enumerate(seeds):
         keys.append(digest([key, name, training, seed, code, fresh is not None]))
         path = cache / f"rung-{name}-{keys[-1]}.npz"
@@ -98,14 +98,6 @@ def trained_scores(
             rows.append((kept["scores"], float(kept["seconds"])))
     scores, seconds = zip(*rows, strict=True)
     return Trainings(np.stack(scores), float(np.mean(seconds)), digest(keys), paths)
-
-
-def code_of(cls):
-    """The text of a class, or its name where there is none (typed in, or not there at all)."""
-    try:
-        return inspect.getsource(cls)
-    except (TypeError, OSError):
-        return repr(getattr(cls, "__qualname__", cls))
 
 
 def fit(name, samples, seed, fresh, training, path):

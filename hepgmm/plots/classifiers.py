@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib import pyplot
 
 from hepgmm.classify.metrics import roc_curve
+from hepgmm.classify.registry import classifier_class
 from hepgmm.plots.histograms import count, draw
-from hepgmm.plots.style import COLOURS
-from hepgmm.report import CLASSIFIERS, PAPER
+from hepgmm.plots.style import COLOURS, rows_of_panels
+from hepgmm.report import PAPER
 
 __all__ = [
     "areas_per_mass",
@@ -40,7 +41,7 @@ def roc_curves(
     Parameters
     ----------
     scores
-        Name of a classifier (``mlp``, ``transformer``, ``trees``) to its scores, shape (n,).
+        Name of a rung of the ladder to its scores, shape (n,).
     labels
         Shape (n,); 1 is signal, 0 background.
     title
@@ -61,7 +62,7 @@ def roc_curves(
     Raises
     ------
     ValueError
-        If a classifier is unknown, or its scores do not match the labels.
+        If there is no such rung, or its scores do not match the labels.
 
     Examples
     --------
@@ -77,24 +78,25 @@ def roc_curves(
     grid = np.linspace(0, 1, 201) ** 2
     draws = np.random.default_rng(seed).integers(len(labels), size=(n_bootstrap, len(labels)))
     for name, values in scores.items():
-        colour = COLOURS[name]
+        colour, label = rung_look(name).values()
         fpr, tpr = roc_curve(values, labels)
         replicas = [roc_curve(values[draw], labels[draw]) for draw in draws]
         low, high = np.percentile([np.interp(grid, f, t) for f, t in replicas], _BAND, axis=0)
         left.fill_between(grid, low, high, color=colour, alpha=0.25, lw=0)
-        left.plot(fpr, tpr, color=colour, label=CLASSIFIERS[name])
+        left.plot(fpr, tpr, color=colour, label=label)
         floor = 1 / np.sum(labels == 0)  # no false positive yet: less than one event's worth
         low, high = np.percentile([np.interp(grid, t, f) for f, t in replicas], _BAND, axis=0)
         right.fill_between(
             grid, 1 / np.maximum(high, floor), 1 / np.maximum(low, floor), color=colour, alpha=0.25
         )
-        right.plot(tpr, 1 / np.maximum(fpr, floor), color=colour, label=CLASSIFIERS[name])
+        right.plot(tpr, 1 / np.maximum(fpr, floor), color=colour, label=label)
     left.plot([0, 1], [0, 1], color="grey", ls=":", label="guessing")
     right.plot(grid[1:], 1 / grid[1:], color="grey", ls=":", label="guessing")
-    for name in PAPER.keys() & scores.keys() if paper else ():
+    for name in (each for each in PAPER if paper and each in scores):
         fpr, tpr = operating_point(PAPER[name]["recall"], PAPER[name]["precision"])
-        style = dict(marker="*", ms=13, ls="", mec="black", color=COLOURS[name])
-        left.plot(fpr, tpr, **style, label=f"{CLASSIFIERS[name]}, the paper")
+        colour, label = rung_look(name).values()
+        style = dict(marker="*", ms=13, ls="", mec="black", color=colour)
+        left.plot(fpr, tpr, **style, label=f"{label}, the paper")
         right.plot(tpr, 1 / fpr, **style)
     left.set(xlabel="False positive rate", ylabel="True positive rate", title=title)
     left.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -102,6 +104,18 @@ def roc_curves(
     right.set(xlim=(0, 1), yscale="log", title="background rejection")
     left.legend(loc="lower right")
     return figure
+
+
+def rung_look(name: str) -> dict[str, str]:
+    """Colour and label of a rung; those of your own are black.
+
+    Examples
+    --------
+    >>> rung_look("mlp")
+    {'color': '#009e73', 'label': 'MLP'}
+    """
+    title = classifier_class(name).title
+    return {"color": COLOURS.get(name, COLOURS["real"]), "label": title}
 
 
 def operating_point(recall: float, precision: float) -> tuple[float, float]:
@@ -139,7 +153,7 @@ def operating_point(recall: float, precision: float) -> tuple[float, float]:
 def score_distributions(
     scores: Mapping[str, np.ndarray], labels: np.ndarray, *, title: str, bins: int = 25
 ):
-    """Scores of signal and background, one panel for each classifier, Poisson errors.
+    """Scores of signal and background, a panel for each classifier, Poisson errors.
 
     Parameters
     ----------
@@ -159,7 +173,7 @@ def score_distributions(
     Raises
     ------
     ValueError
-        If a classifier is unknown, or its scores do not match the labels.
+        If there is no such rung, or its scores do not match the labels.
 
     Examples
     --------
@@ -169,20 +183,20 @@ def score_distributions(
     'Score'
     """
     labels = _check(scores, labels)
-    figure, panels = pyplot.subplots(
-        1, len(scores), figsize=(3.6 * len(scores) + 0.6, 3.9), sharey=True, squeeze=False
-    )
+    figure, panels = rows_of_panels(len(scores))
     edges = np.linspace(0, 1, bins + 1)
-    for axes, (name, values) in zip(panels[0], scores.items(), strict=True):
+    for axes, (name, values) in zip(panels.flat, scores.items(), strict=False):
         heights = {}
         for label, role in enumerate(("background", "signal")):
             counts, errors = count(values[labels == label], edges)
             heights[role] = counts / np.sum(labels == label), errors / np.sum(labels == label)
         draw(axes, heights, edges)
         axes.axvline(0.5, color="grey", ls=":")
-        axes.set(xlabel="Score", title=CLASSIFIERS[name], xlim=(0, 1))
+        axes.set(xlabel="Score", title=classifier_class(name).title, xlim=(0, 1))
     # Once all are drawn: the panels share the scale of the highest.
-    panels[0, 0].set(ylabel="fraction of the class per bin", ylim=(0, None))
+    panels[0, 0].set(ylim=(0, None))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("fraction of the class per bin")
     panels[0, 0].legend(loc="upper right")
     figure.suptitle(title)
     return figure
@@ -221,8 +235,7 @@ def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
         place = np.arange(len(by_mass)) + 0.12 * (shift - (len(areas) - 1) / 2)
         values = [area["value"] for area in by_mass.values()]
         errors = [area["error"] for area in by_mass.values()]
-        style = dict(color=COLOURS[name], label=CLASSIFIERS[name], capsize=4)
-        axes.errorbar(place, values, errors, fmt="o", **style)
+        axes.errorbar(place, values, errors, fmt="o", capsize=4, **rung_look(name))
         masses = [f"{mass:g} GeV" for mass in by_mass]
     axes.set_xticks(range(len(masses)), masses)
     axes.set(ylabel="AUC", xlabel="Mass of the long-lived neutralino", title=title)
@@ -311,8 +324,6 @@ def _check(scores, labels):
     if not scores:
         raise ValueError("scores: give the scores of at least one classifier")
     for name, values in scores.items():
-        if name not in CLASSIFIERS:
-            raise ValueError(f"scores: {name!r} is unknown; known are {', '.join(CLASSIFIERS)}")
         if np.shape(values) != labels.shape:
             raise ValueError(
                 f"scores of {name}: shape {np.shape(values)}, labels {labels.shape}; give one each"

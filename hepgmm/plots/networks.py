@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import pyplot
 
+from hepgmm.classify.registry import classifier_class
+from hepgmm.plots.classifiers import rung_look
 from hepgmm.plots.histograms import count, draw
-from hepgmm.plots.style import COLOURS
-from hepgmm.report import CLASSIFIERS
+from hepgmm.plots.style import COLOURS, rows_of_panels
 
 __all__ = [
     "cost_scan",
@@ -64,7 +65,7 @@ def parameter_table(models: Mapping[str, object]) -> str:
     """
     lines = ["| network | part | parameters |", "|---|---|---|"]
     for name, model in models.items():
-        title, total = CLASSIFIERS[name], 0
+        title, total = classifier_class(name).title, 0
         for part, module in model.named_children():
             size = sum(weights.numel() for weights in module.parameters())
             copies = f" ({len(module)} of them)" if hasattr(module, "__len__") else ""
@@ -190,7 +191,7 @@ def learning_rates(results: Mapping[str, object], *, title: str):
     Parameters
     ----------
     results
-        Name of a network to its :class:`hepgmm.classify.training.TrainingResult`.
+        Name of a network to the trained rung, or what else has its ``history``.
     title
         Says the preset.
 
@@ -208,19 +209,19 @@ def learning_rates(results: Mapping[str, object], *, title: str):
     figure, axes = pyplot.subplots(figsize=(8, 3.6))
     for name, result in results.items():
         epoch, rate = _columns(result.history, "epoch", "lr")
-        axes.plot(epoch, rate, color=COLOURS[name], marker=".", label=CLASSIFIERS[name])
+        axes.plot(epoch, rate, marker=".", **rung_look(name))
     axes.set(xlabel="Epoch", ylabel="Learning rate", yscale="log", title=title)
     axes.legend()
     return figure
 
 
 def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[str, float]):
-    """Training and validation loss by epoch, one panel for each network, best epoch marked.
+    """Training and validation loss by epoch, a panel for each network, best epoch marked.
 
     Parameters
     ----------
     results
-        Name of a network to its :class:`hepgmm.classify.training.TrainingResult`.
+        Name of a network to the trained rung, with its ``history`` and ``best_epoch``.
     title
         Says the preset.
     errors
@@ -239,12 +240,10 @@ def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[st
     >>> loss_curves({"mlp": result}, title="toy", errors={"mlp": 0.01}).axes[0].get_xlabel()
     'Epoch'
     """
-    figure, panels = pyplot.subplots(
-        1, len(results), figsize=(4.6 * len(results) + 0.8, 4), sharey=True, squeeze=False
-    )
-    for axes, (name, result) in zip(panels[0], results.items(), strict=True):
+    figure, panels = rows_of_panels(len(results), columns=2)
+    for axes, (name, result) in zip(panels.flat, results.items(), strict=False):
         epoch, train, validation = _columns(result.history, "epoch", "train_loss", "val_loss")
-        colour = COLOURS[name]
+        colour, label = rung_look(name).values()
         axes.plot(epoch, train, color=colour, ls="--", label="training (mean of the epoch)")
         axes.plot(epoch, validation, color=colour, label="validation")
         axes.fill_between(
@@ -253,9 +252,10 @@ def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[st
         best = epoch == result.best_epoch
         axes.plot(epoch[best], validation[best], "o", color="black", label="best epoch, kept")
         axes.axhline(np.log(2), color="grey", ls=":", label="guessing, $\\ln 2$")
-        axes.set(xlabel="Epoch", title=CLASSIFIERS[name])
+        axes.set(xlabel="Epoch", title=label)
         axes.legend()
-    panels[0, 0].set_ylabel("Binary cross-entropy (nats per event)")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("Binary cross-entropy\n(nats per event)")
     figure.suptitle(title)
     return figure
 

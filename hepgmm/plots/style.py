@@ -11,7 +11,7 @@ from matplotlib import cycler, pyplot
 
 from hepgmm.io_utils import atomic_write
 
-__all__ = ["COLOURS", "Picture", "finish", "save_svg", "use_style"]
+__all__ = ["COLOURS", "Picture", "finish", "rows_of_panels", "save_svg", "use_style"]
 
 # Told apart under the common colour blindnesses and in print; a role keeps its colour in the book.
 COLOURS = {
@@ -22,12 +22,18 @@ COLOURS = {
     "mlp": "#009e73",
     "transformer": "#832db6",
     "trees": "#717581",
+    "deepsets": "#a96b59",
+    "pooled_transformer": "#d55fb0",
 }
 COLOURS |= {
     "fitted": COLOURS["real"],
     "minimum bias": COLOURS["real"],
     "QCD": COLOURS["background"],
     "LLP": COLOURS["signal"],
+    "pt_cut": COLOURS["real"],
+    "vertex_transformer": COLOURS["background"],
+    "track_transformer": COLOURS["signal"],
+    "particle_transformer": COLOURS["synthetic"],
 }
 _PIXELS_PER_INCH = 100
 _SHARPNESS = 2
@@ -68,6 +74,38 @@ def use_style():
             "ytick.labelsize": 10.5,
         }
     )
+
+
+def rows_of_panels(n_panels: int, *, columns: int = 3):
+    """A figure with panels of one height axis, in rows of a few; places that are left are empty.
+
+    Parameters
+    ----------
+    n_panels
+        How many are needed.
+    columns
+        The most in a row.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    panels : array of matplotlib.axes.Axes
+        One row of it for each row of the figure.
+
+    Examples
+    --------
+    >>> figure, panels = rows_of_panels(5)
+    >>> panels.shape, [axes.axison for axes in panels.flat]
+    ((2, 3), [True, True, True, True, True, False])
+    >>> pyplot.close(figure)
+    """
+    columns = min(n_panels, columns)
+    rows = -(-n_panels // columns)
+    size = (10.8 / max(columns, 2) * columns, 3.4 * rows + 0.5)
+    figure, panels = pyplot.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for axes in panels.flat[n_panels:]:
+        axes.axis("off")
+    return figure, panels
 
 
 class Picture:

@@ -1,0 +1,25 @@
+"""What rungs have in common once they are fitted: a model that gives probabilities."""
+
+from __future__ import annotations
+
+import torch
+
+from hepgmm.classify.models import predict
+
+__all__ = ["FittedModel"]
+
+
+class FittedModel:
+    """A rung whose fit leaves a ``model``, to be saved, exported and asked.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        Whose ``forward(X, mask)`` gives logits.
+    """
+
+    model: torch.nn.Module
+
+    def predict_proba(self, X, mask):
+        """Probability that each event is signal, float64, shape (n,)."""
+        return predict(self.model, X, mask)
