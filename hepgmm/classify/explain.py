@@ -83,9 +83,11 @@ def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
     Returns
     -------
     dict
-        Giving group → receiving group → ``{"value", "chance"}``: the mean over giving tracks of the
-        attention that receiving tracks get together, and what they would get if attention were even
-        over the other tracks of the event. Events of one track are left out.
+        Giving group → receiving group → ``share``, the mean over giving tracks of the attention
+        that receiving tracks get together; ``even``, what they would get if attention were even
+        over the other tracks of the event; and ``value``, the one over the other, with its
+        ``error``: a ratio of means over independent events. NaN where there is none to receive.
+        Events of one track are left out.
 
     Examples
     --------
@@ -94,7 +96,7 @@ def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
     >>> groups["others"] = ~groups["first"]
     >>> weights = np.array([[[0.8, 0.1, 0.1], [0.6, 0.2, 0.2], [0.4, 0.4, 0.2]]])
     >>> attention_shares(weights, sample, groups)["others"]["first"]
-    {'value': 0.625, 'chance': 0.5}
+    {'share': 0.625, 'even': 0.5, 'value': 1.25, 'error': 0.0}
     """
     several = sample.mask.sum(1) > 1
     mask, weights = sample.mask[several], weights[several] * (1 - np.eye(weights.shape[-1]))
@@ -108,10 +110,16 @@ def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
             received = np.einsum("nij,nj->ni", weights, receiving)
             # A track of the receiving group is not among the others that it looks at.
             others = receiving.sum(1, keepdims=True) - receiving
-            chance = others / (mask.sum(1, keepdims=True) - 1)
+            evenly = others / (mask.sum(1, keepdims=True) - 1)
+            share, even = ((each * giving).sum(1) for each in (received, evenly))
+            total = even.sum() or np.nan
+            ratio = share.sum() / total
+            error = np.sqrt(((share - ratio * even) ** 2).sum()) / total
             shares[giver][receiver] = {
-                "value": float((received * giving).sum() / number),
-                "chance": float((chance * giving).sum() / number),
+                "share": float(share.sum() / number),
+                "even": float(even.sum() / number),
+                "value": float(ratio),
+                "error": float(error),
             }
     return shares
 

@@ -85,7 +85,7 @@ def shares_panel(shares: Mapping, *, title: str):
 
     Examples
     --------
-    >>> one = {"hard": {"hard": {"value": 0.4, "chance": 0.2}}}
+    >>> one = {"hard": {"hard": {"value": 2.0, "error": 0.1}}}
     >>> figure = shares_panel({"block 1": one}, title="toy")
     >>> figure.axes[0].get_ylabel()
     'attention / an even share'
@@ -98,11 +98,16 @@ def shares_panel(shares: Mapping, *, title: str):
         places = np.arange(len(table))
         colours = list(dict.fromkeys(COLOURS.values()))
         for number, receiver in enumerate(table):
-            ratios = [row[receiver]["value"] / row[receiver]["chance"] for row in table.values()]
+            ratios, errors = (
+                [row[receiver][part] for row in table.values()] for part in ("value", "error")
+            )
             axes.bar(
                 places + 0.8 * ((number + 0.5) / len(table) - 0.5),
                 ratios,
                 width=0.8 / len(table),
+                yerr=errors,
+                capsize=3,
+                ecolor="0.3",
                 color=colours[number],
                 label=f"to {receiver}",
             )

@@ -34,9 +34,9 @@ def test_vertex_bias_turns_attention_to_the_same_vertex(toy):
     groups = {"one": X[..., 4] == 10, "other": X[..., 4] == -40}
     shares = attention_shares(weights, sample, groups)
     for one, other in (("one", "other"), ("other", "one")):
-        assert shares[one][one]["value"] > 0.99 > 0.6 > shares[one][one]["chance"]
-        assert shares[one][other]["value"] < 0.01
-        total = shares[one][one]["chance"] + shares[one][other]["chance"]
+        assert shares[one][one]["share"] > 0.99 > 0.6 > shares[one][one]["even"]
+        assert shares[one][other]["share"] < 0.01
+        total = shares[one][one]["even"] + shares[one][other]["even"]
         assert total == pytest.approx(1)
 
 
@@ -46,9 +46,31 @@ def test_even_attention_is_chance(toy):
     even = even + 3 * np.eye(8)  # what a track gives to itself does not count
     groups = {"hard": sample.hard, "pileup": sample.mask & ~sample.hard}
     for shares in attention_shares(even * np.ones((1, 8, 1)), sample, groups).values():
-        assert sum(share["value"] for share in shares.values()) == pytest.approx(1)
+        assert sum(share["share"] for share in shares.values()) == pytest.approx(1)
         for share in shares.values():
-            assert share["value"] == pytest.approx(share["chance"])
+            assert share["share"] == pytest.approx(share["even"])
+            assert share["value"] == pytest.approx(1) and share["error"] < 1e-9
+
+
+def test_errors_of_shares_are_their_spread_over_samples(toy):
+    rng, found = np.random.default_rng(7), []
+    for seed in range(200):
+        sample = toy(60, seed=seed)
+        # An event's tracks attend alike, so that they are no independent draws.
+        taste = np.exp(2 * rng.standard_normal((60, 1, 1)) * sample.hard[:, None, :])
+        weights = taste * sample.mask[:, None, :] * np.ones((1, 8, 1))
+        groups = {"hard": sample.hard, "pileup": sample.mask & ~sample.hard}
+        found.append(attention_shares(weights, sample, groups)["pileup"]["hard"])
+    values, errors = ([each[part] for each in found] for part in ("value", "error"))
+    # 200 samples know a spread to 5%; the linear error of a ratio is a little small.
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
+
+
+def test_a_group_without_tracks_receives_nothing_that_could_be_compared(toy):
+    sample = toy(5, seed=1)
+    groups = {"all": sample.mask, "none": np.zeros_like(sample.mask)}
+    share = attention_shares(np.ones((5, 8, 8)), sample, groups)["all"]["none"]
+    assert share["share"] == 0 and np.isnan(share["value"])
 
 
 def test_importance_is_that_of_what_tells(toy):
