@@ -158,6 +158,10 @@ def test_measured_once_and_read_from_then_on(cache, monkeypatch):
             assert 0 <= rung["figures"]["auc"]["value"] <= 1 and rung["figures"]["auc"]["error"] > 0
     assert "difference" not in rows[0]["rungs"]["deepsets"]
     assert rows[1]["rungs"]["pt_cut"]["difference"] == {"value": 0, "error": 0, "trainings": None}
+    fresh = figures["studies"]["fresh"]["settings"][1]["rungs"]
+    assert list(fresh) == ["pt_cut", "deepsets", "pooled_transformer"]
+    assert fresh["pooled_transformer"]["figures"]["auc"]["trainings"] > 0
+    assert len([step for step in steps if step == "pooled_transformer, 3"]) == 2
     # The cut sees neither of them; the settings share hard events and pileup.
     cuts = [row["rungs"]["pt_cut"]["figures"] for row in rows]
     assert all(cut == cuts[0] for cut in cuts)

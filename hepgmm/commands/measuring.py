@@ -164,7 +164,7 @@ def run_studies(options):
                 f"{rung['title']} {format_measurement(rung['figures']['auc'])}"
                 for rung in row["rungs"].values()
             ]
-            print(f"  {row['value']}: {', '.join(values)}")
+            print(f"  {' '.join(str(row['value']).split())}: {', '.join(values)}")
 
 
 def fill_ladder(command):

@@ -50,6 +50,10 @@ class Study:
         "linear" or "log" for numbers, "phrases" for phrases.
     figures
         The figures of merit that are shown, each with what its legend adds to the classifier.
+    more
+        Rungs that are measured beside those of all studies.
+    trainings
+        The least number of each rung.
     """
 
     title: str
@@ -57,6 +61,8 @@ class Study:
     points: tuple[Point, ...]
     scale: str = "linear"
     figures: Mapping[str, str] = field(default_factory=lambda: {"auc": ""})
+    more: tuple[str, ...] = ()
+    trainings: int = 1
 
 
 def _series(group, key, values, **more):
@@ -125,12 +131,14 @@ STUDIES: dict[str, Study] = {
         scale="phrases",
     ),
     "pileup": Study(
-        "Pileup in training, tested with real pileup",
-        "pileup in training",
+        "Pileup, real or synthetic",
+        "pileup in training → in test",
         (
-            _pileup("real", "real"),
-            _pileup("SharedGMM", "shared", "real"),
-            _pileup("paper's HGMM", "hgmm", "real"),
+            _pileup("real\n→ real", "real"),
+            _pileup("SharedGMM\n→ real", "shared", "real"),
+            _pileup("paper's HGMM\n→ real", "hgmm", "real"),
+            _pileup("real\n→ SharedGMM", "real", "shared"),
+            _pileup("real\n→ paper's HGMM", "real", "hgmm"),
         ),
         scale="phrases",
     ),
@@ -139,6 +147,8 @@ STUDIES: dict[str, Study] = {
         "pileup in training",
         (Point("the same in every epoch", fresh=False), Point("fresh in every epoch", fresh=True)),
         scale="phrases",
+        more=("pooled_transformer",),
+        trainings=3,
     ),
     "inputs": Study(
         "Inputs taken away",

@@ -58,13 +58,13 @@ def measure_studies(
     studies
         Names, from ``hepgmm.studies.STUDIES``.
     names
-        Rungs of the ladder.
+        Rungs of the ladder; a study may have more.
     events
         Keys of the preset to change in all studies, by group.
     training
         Arguments of :func:`hepgmm.classify.train` for all networks.
     trainings
-        Of each rung at each setting.
+        Of each rung at each setting; a study may ask for more.
     n_bootstrap
         Bootstrap samples of the test events.
     workers
@@ -114,9 +114,12 @@ def measure_studies(
                 workers=workers,
             )
             rungs = {}
-            for name in names:
+            for name in dict.fromkeys((*names, *STUDIES[study].more)):
                 done = setting.train(
-                    name, trainings=trainings, training=training, progress=progress
+                    name,
+                    trainings=max(trainings, STUDIES[study].trainings),
+                    training=training,
+                    progress=progress,
                 )
                 bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
                 test = setting.samples()["test"]
