@@ -266,6 +266,15 @@ def test_a_training_that_gains_nothing_ends_early(run):
     early = run(directory="early", **options)
     assert losses(early) == losses(whole)[:ends]
     assert early.best_epoch == min(range(ends), key=losses_of.__getitem__) + 1
+
+    def stop():
+        raise KeyboardInterrupt
+
+    # In the middle of the last epoch: what is counted lies in the checkpoint.
+    stopped, _ = when_trained(small_transformer(), 5 * ends - 2, stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(stopped, directory="stopped", **options)
+    assert_equal_results(run(directory="stopped", **options), early)
     again, seen = when_trained(small_transformer(), 1, lambda: None)
     assert_equal_results(run(again, directory="early", **options), early)
     assert not seen
