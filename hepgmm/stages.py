@@ -111,27 +111,27 @@ _SHARED = (
     "events",
 )
 #: What trains rungs.
-RUNG_CODE = tuple(
-    f"classify/{name}"
-    for name in (
-        "cuts",
-        "fitted",
-        "summaries",
-        "trees",
-        "features",
-        "feature_tables",
-        "samples",
-        "layers",
-        "narrow_attention",
-        "dropout",
-        "models",
-        "particle_transformer",
-        "rungs",
-        "epochs",
-        "checkpoints",
-        "learning",
-        "training",
-    )
+RUNG_CODE = (
+    "statistics",
+    "mixture/sampling",
+    "classify/cuts",
+    "classify/fitted",
+    "classify/metrics",
+    "classify/summaries",
+    "classify/trees",
+    "classify/features",
+    "classify/feature_tables",
+    "classify/samples",
+    "classify/layers",
+    "classify/narrow_attention",
+    "classify/dropout",
+    "classify/models",
+    "classify/particle_transformer",
+    "classify/rungs",
+    "classify/epochs",
+    "classify/checkpoints",
+    "classify/learning",
+    "classify/training",
 )
 
 

@@ -8,7 +8,7 @@ from hepgmm import Analysis
 from hepgmm.cache import code_fingerprint
 from hepgmm.classify.registry import RUNGS
 from hepgmm.presets import SCHEMA
-from hepgmm.stages import STAGES, Stage
+from hepgmm.stages import RUNG_CODE, STAGES, Stage
 
 PACKAGE = Path(hepgmm.__file__).parent
 # what is made of the events with pileup
@@ -36,6 +36,14 @@ def test_the_key_of_a_generator_covers_all_code_that_makes_its_events():
     covered = STAGES["shared"].code
     for module in imports("pileup/shared") - checks:
         assert any(module == name or module.startswith(f"{name}/") for name in covered), module
+
+
+def test_the_key_of_a_rung_covers_all_code_that_trains_it():
+    """But for what checks and keeps files, and finds rungs by their names."""
+    others = {"io_utils", "classify/storage", "classify/registry"}
+    rungs = [f"classify/{name}" for name in ("cuts", "trees", "rungs")]
+    for module in {*rungs, *(m for name in rungs for m in imports(name))} - others:
+        assert any(module == name or module.startswith(f"{name}/") for name in RUNG_CODE), module
 
 
 def test_the_fingerprint_is_blind_to_comments_and_docstrings(tmp_path, monkeypatch):
