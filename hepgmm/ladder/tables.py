@@ -11,10 +11,8 @@ __all__ = ["COLUMNS", "ladder_table"]
 #: Figures of the table: name → heading.
 COLUMNS = {
     "auc": "AUC",
-    "accuracy": "accuracy",
     "rejection_70": "rejection at 70%",
-    "rejection_60": "at 60%",
-    "rejection_50": "at 50%",
+    **{f"rejection_{efficiency}": f"at {efficiency}%" for efficiency in (60, 50, 30, 10)},
 }
 
 

@@ -246,19 +246,20 @@ def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
 
 
 def calibration(curves: Mapping[str, tuple], *, title: str):
-    """Share of signal against predicted probability, with the diagonal of a calibrated classifier.
+    """Share of signal against predicted probability, a panel for each classifier.
 
     Parameters
     ----------
     curves
         Label of a classifier → predicted, observed and error, as
-        :func:`hepgmm.classify.calibration_curve` gives them; at most four.
+        :func:`hepgmm.classify.calibration_curve` gives them.
     title
         Says the preset.
 
     Returns
     -------
     matplotlib.figure.Figure
+        With the diagonal on which a calibrated classifier lies.
 
     Examples
     --------
@@ -267,15 +268,16 @@ def calibration(curves: Mapping[str, tuple], *, title: str):
     'share of signal'
     >>> pyplot.close(figure)
     """
-    figure, axes = pyplot.subplots(figsize=(5.6, 5.2))
-    axes.plot([0, 1], [0, 1], color="0.5", lw=1, ls="--", label="calibrated")
-    styles = zip(curves.items(), ("trees", "mlp", "transformer", "synthetic"), "osD^", strict=False)
-    for (label, (predicted, observed, error)), colour, marker in styles:
-        look = {"fmt": marker, "ms": 6, "color": COLOURS[colour], "alpha": 0.85}
-        axes.errorbar(predicted, observed, yerr=error, label=label, **look)
-    axes.set(xlabel="predicted probability of signal", ylabel="share of signal", title=title)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.legend()
+    figure, panels = rows_of_panels(len(curves))
+    for axes, (label, (predicted, observed, error)) in zip(
+        panels.flat, curves.items(), strict=False
+    ):
+        axes.plot([0, 1], [0, 1], color="0.5", lw=1, ls="--")
+        axes.errorbar(predicted, observed, yerr=error, fmt="o", ms=5, color=COLOURS["signal"])
+        axes.set(xlabel="predicted probability", title=label, xlim=(0, 1), ylim=(0, 1))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("share of signal")
+    figure.suptitle(title)
     return figure
 
 
