@@ -13,7 +13,6 @@ _HOME = {
     "generate": "hepgmm.collide.pythia",
     "load_preset": "hepgmm.presets",
     "load_tracks": "hepgmm.tracks",
-    "load_truth": "hepgmm.tracks",
     "overlay": "hepgmm.pileup.overlay",
     "save_tracks": "hepgmm.tracks",
     "select": "hepgmm.tracks",
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from hepgmm.pileup.shared import SharedGMM as SharedGMM
     from hepgmm.presets import load_preset as load_preset
     from hepgmm.tracks import load_tracks as load_tracks
-    from hepgmm.tracks import load_truth as load_truth
     from hepgmm.tracks import save_tracks as save_tracks
     from hepgmm.tracks import select as select
 

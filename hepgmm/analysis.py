@@ -16,7 +16,7 @@ from hepgmm.cache import cache_folder, code_fingerprint, digest, usable_cores
 from hepgmm.classify.registry import CLASSIFIERS, code_of
 from hepgmm.io_utils import atomic_write, write_json
 from hepgmm.presets import load_preset
-from hepgmm.stages import CURES, STAGES, rung_stage
+from hepgmm.stages import CURES, OTHER_KEYS, RUNG_KEYS, STAGES, rung_stage
 
 __all__ = ["Analysis"]
 
@@ -120,7 +120,8 @@ class Analysis:
     def seconds(self) -> dict[str, float]:
         """How long each stage in the cache took [s], without the stages that it needed."""
         masses = [f"-{mass:g}" for mass in self.parameters["data"]["llp_masses"]]
-        names = [(s, v) for s in STAGES for v in (masses if s == "llp" else [""])]
+        stages = dict.fromkeys((*STAGES, *self.parameters["training"]["classifiers"]))
+        names = [(s, v) for s in stages for v in (masses if s == "llp" else [""])]
         records = {s + v: self.path(s, v).with_suffix(".seconds") for s, v in names}
         return {name: float(file.read_text()) for name, file in records.items() if file.is_file()}
 
@@ -339,11 +340,15 @@ class Analysis:
         from hepgmm.classify.registry import classifier_class
 
         is_network = hasattr(classifier_class(name), "architecture")
+        options = self._rung_options(name) if is_network else {}
 
         def make(path):
-            samples, options = self.datasets(), self._rung_options(name) if is_network else {}
-            directory = {"directory": path.with_suffix("")} if is_network else {}
-            rung = make_classifier(name, **directory, **options)
+            samples = self.datasets()
+            if is_network:
+                options["directory"] = path.with_suffix("")
+                if classifier_class(name).fresh_pileup:
+                    options["training"]["fresh"] = self.hard_events()["train"].sample
+            rung = make_classifier(name, **options)
             parts = samples["train"], samples["validation"]
             rung.fit(*parts, seed=self._seed(name), progress=self.progress)
             if not hasattr(rung, "model"):
@@ -351,28 +356,26 @@ class Analysis:
             save_model(path, rung.model)
 
         def load(path):
-            rung = make_classifier(name)
+            rung = make_classifier(name, **self._rung_options(name) if is_network else {})
             rung.model = load_model(path)
             if is_network:
-                rung.history = read_history(path.with_suffix(""))
+                try:
+                    rung.history = read_history(path.with_suffix(""))
+                except FileNotFoundError as error:
+                    raise FileNotFoundError(
+                        f"{error.filename or path}: the history of {path.name} is gone; remove the "
+                        "latter to train again"
+                    ) from None
             return rung
 
         return self._get(name, make, load)
 
     def _rung_options(self, name):
         """Arguments of a network on the ladder, as far as the preset decides them."""
-        from hepgmm.classify.registry import classifier_class
-
         preset = self.parameters["training"]
-        training = {"batch_size": preset["batch_size"]}
-        if classifier_class(name).fresh_pileup:
-            training["fresh"] = self.hard_events()["train"].sample
-        if name not in ("mlp", "transformer"):
-            return {"training": training}
-        training |= {key: preset[key] for key in ("learning_rate", "schedule")}
-        training["epochs"] = preset[f"epochs_{name}"]
-        shape = ("feedforward", "dropout", "attention_dropout") if name == "transformer" else ()
-        return {"training": training} | {key: preset[key] for key in ("features", *shape)}
+        of_training, of_network = RUNG_KEYS.get(name, OTHER_KEYS)
+        training = {key.removesuffix(f"_{name}"): preset[key] for key in of_training}
+        return {"training": training, **{key: preset[key] for key in of_network}}
 
     def scores(self) -> dict[str, np.ndarray]:
         """Probability of being signal for every test event, by classifier.

@@ -15,7 +15,7 @@ from hepgmm.classify.samples import Sample
 from hepgmm.io_utils import atomic_write
 from hepgmm.pileup.crossings import overlay_select
 from hepgmm.pileup.overlay import CHUNK, split_events
-from hepgmm.tracks import accept, load_tracks, load_truth, select
+from hepgmm.tracks import accept, load_tracks, select
 
 __all__ = [
     "SPLITS",
@@ -179,11 +179,10 @@ def label_events(background: Path, signal: Path) -> Sample:
         The background events with ``y = 0``, then the signal events with ``y = 1``; with ``hard``
         if both files know which collision each track is of.
     """
-    truths = [load_truth(path) for path in (background, signal)]
-    truths = [None, None] if any(truth is None for truth in truths) else truths
+    files = [load_tracks(path, return_truth=True) for path in (background, signal)]
+    known = all(truth is not None for _, truth in files)
     parts = [
-        select(load_tracks(path), absolute_pt=True, truth=truth)
-        for path, truth in zip((background, signal), truths, strict=True)
+        select(events, absolute_pt=True, truth=truth if known else None) for events, truth in files
     ]
     X, mask, *hard = (np.concatenate(column) for column in zip(*parts, strict=True))
     y = np.repeat([0, 1], [len(part[0]) for part in parts])

@@ -79,6 +79,8 @@ def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> d
     """
     if not tflops > 0:
         raise ValueError(f"tflops = {tflops}: give a number above 0")
+    if "classifiers" not in measured["parameters"]["training"]:
+        raise ValueError("measured: results of an earlier version; run the preset again")
     sizes, known = _sizes(parameters), _sizes(measured["parameters"])
     seconds = dict(measured["seconds"])
     signal = [key for key in seconds if key.startswith("llp")]
@@ -86,7 +88,9 @@ def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> d
         seconds["llp"] = sum(seconds[key] for key in signal)
     missing = [stage for stage in sizes if stage not in seconds]
     if missing:
-        raise ValueError(f"measured: no seconds of {', '.join(missing)}; run the preset from empty")
+        raise ValueError(
+            f"measured: no seconds of {', '.join(missing)}; run a preset that has them, from empty"
+        )
     operations = training_flops(parameters)
     if "transformer" in sizes:
         known["transformer"] = training_flops(measured["parameters"])

@@ -127,8 +127,10 @@ class TableRule(Rule):
 
         try:
             return load_table(value).mapping
-        except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"{where}: {error}") from None
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{where}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{where}: {error}") from None
 
 
 SCHEMA: dict[str, dict[str, Rule]] = {
@@ -169,7 +171,7 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "max_tracks": Rule("tracks kept per event, the hardest first", low=1, high=2000),
     },
     "training": {
-        "classifiers": Rule("rungs of the ladder that are trained", str, many=True),
+        "classifiers": Rule("rungs of the ladder that are trained, at least two", str, many=True),
         "epochs_mlp": Rule("epochs of the MLP", low=1, high=10000),
         "epochs_transformer": Rule("epochs of the transformer", low=1, high=10000),
         "batch_size": Rule("events in a batch", low=2, high=65536),
@@ -261,6 +263,7 @@ def load_preset(
             f"{preset}: preset: {name!r} is the name of a preset of the package, whose "
             "results it would replace; give it a name of its own"
         )
+    _find_table(values, Path(preset).parent)
     own_seed = values.pop("seed", base.get("seed"))
     where, seed = (f"{preset}: seed", own_seed) if seed is None else ("override: seed", seed)
     merged = {"preset": name, "seed": Rule("seed", int, 0, 2**63).check(where, seed)}
@@ -299,6 +302,14 @@ def _read(preset):
     return values
 
 
+def _find_table(values, folder):
+    """Let a table of inputs that a preset names lie beside the preset."""
+    training = values.get("training")
+    features = training.get("features") if isinstance(training, Mapping) else None
+    if isinstance(features, str) and features.endswith((".yaml", ".yml")):
+        training["features"] = str(folder / features)
+
+
 def _reject_unknown(what, names, allowed, *, source):
     for name in names:
         if name not in allowed:
@@ -316,6 +327,8 @@ def _check_together(values, *, source):
             )
         if names.count(name) > 1:
             raise ValueError(f"{source}: training.classifiers: {name!r} twice; give each once")
+    if len(names) < 2:
+        raise ValueError(f"{source}: training.classifiers: give at least two, to be compared")
     masses = [f"{mass:g}" for mass in data["llp_masses"]]
     # Files are named by the mass, so that equal ones would be one sample, taken twice.
     if len(set(masses)) < len(masses):

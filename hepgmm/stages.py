@@ -8,7 +8,7 @@ from typing import Any
 
 from hepgmm.classify.registry import RUNGS
 
-__all__ = ["CURES", "RUNG_CODE", "STAGES", "Stage", "rung_stage"]
+__all__ = ["CURES", "OTHER_KEYS", "RUNG_CODE", "RUNG_KEYS", "STAGES", "Stage", "rung_stage"]
 
 # None is the paper's plain model; the other two are the cures of speckles that it proposes.
 CURES = (None, "clipped", "scaled")
@@ -73,19 +73,19 @@ _FIT = tuple(
     )
 )
 _CLIP = "mixture.clip_eigenvalues"
-#: What the preset says of the training of a rung, beside the size of a batch.
-_TRAINING = {
-    "mlp": ("learning_rate", "schedule", "features", "epochs_mlp"),
+_SCHEDULE = ("batch_size", "learning_rate", "schedule")
+#: What a preset says of a rung: keys that are arguments of its training, and of its network.
+RUNG_KEYS = {
+    "pt_cut": ((), ()),
+    "trees": ((), ()),
+    "mlp": (("epochs_mlp", *_SCHEDULE), ("features",)),
     "transformer": (
-        "learning_rate",
-        "schedule",
-        "features",
-        "epochs_transformer",
-        "feedforward",
-        "dropout",
-        "attention_dropout",
+        ("epochs_transformer", *_SCHEDULE),
+        ("features", "feedforward", "dropout", "attention_dropout"),
     ),
 }
+#: The same of all others.
+OTHER_KEYS = (("batch_size",), ())
 _COLLIDE = ("collide", "events")
 _MIXTURE = (
     "mixture",
@@ -143,8 +143,7 @@ def rung_stage(name: str) -> Stage:
     >>> rung_stage("deepsets").keys
     ('training.batch_size',)
     """
-    keys = ("batch_size", *_TRAINING.get(name, ()))
-    keys = tuple(f"training.{key}" for key in keys)
+    keys = tuple(f"training.{key}" for part in RUNG_KEYS.get(name, OTHER_KEYS) for key in part)
     return Stage(".safetensors", keys=keys, needs=("datasets",), code=RUNG_CODE)
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "check_events",
     "flatten",
     "load_tracks",
-    "load_truth",
     "make_events",
     "save_tracks",
     "select",
@@ -90,18 +89,23 @@ def save_tracks(path, events: ak.Array, *, truth: ak.Array | None = None) -> Non
         pq.write_table(pa.table(arrays, schema=schema), temporary, compression="zstd")
 
 
-def load_tracks(path) -> ak.Array:
+def load_tracks(path, *, return_truth: bool = False):
     """Read events that :func:`save_tracks` wrote (or any parquet file with such columns).
 
     Parameters
     ----------
     path
         A parquet file with the list columns ``pt``, ``eta``, ``phi``, ``d0``, ``dz``.
+    return_truth
+        Whether to return which collision each track is of, too, from the column ``collision``.
 
     Returns
     -------
-    awkward.Array
+    events : awkward.Array
         Events as :func:`make_events` gives them, with ``attrs["provenance"]``.
+    truth : awkward.Array or None
+        ``n * var * int32``, as :func:`hepgmm.overlay` gives it, only with ``return_truth``; None if
+        the file does not say it.
 
     Raises
     ------
@@ -129,7 +133,8 @@ def load_tracks(path) -> ak.Array:
             raise ValueError(
                 f"{path}: no column {', '.join(missing)}; a track file has {', '.join(FEATURES)}"
             )
-        table = pq.read_table(path, columns=list(FEATURES)).combine_chunks()
+        has_truth = return_truth and TRUTH in schema.names
+        table = pq.read_table(path, columns=[*FEATURES, TRUTH][: 5 + has_truth]).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a whole parquet file; write it again") from error
     columns, counts = {}, {}
@@ -149,49 +154,22 @@ def load_tracks(path) -> ak.Array:
         raise ValueError(f"{path}: its hepgmm metadata is damaged; write it again") from None
     events = make_events(columns, counts["pt"], provenance=provenance)
     check_events(events, name=str(path))
-    return events
+    if not return_truth:
+        return events
+    return events, _read_truth(path, table[TRUTH], counts["pt"]) if has_truth else None
 
 
-def load_truth(path) -> ak.Array | None:
-    """Read which collision each track of a file is of, if the file says so.
-
-    Parameters
-    ----------
-    path
-        A file that :func:`load_tracks` reads.
-
-    Returns
-    -------
-    awkward.Array or None
-        ``n * var * int32``, as :func:`hepgmm.overlay` gives it; None if there is no such column.
-
-    Raises
-    ------
-    ValueError
-        If the column has other numbers of tracks than the others.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> events = make_events({name: [1.0, 2.0] for name in FEATURES}, [2])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_tracks(f"{folder}/events.parquet", events, truth=ak.Array([[0, 1]]))
-    ...     load_truth(f"{folder}/events.parquet").tolist()
-    [[0, 1]]
-    """
-    import pyarrow.parquet as pq
-
-    if TRUTH not in pq.read_schema(path).names:
-        return None
-    table = pq.read_table(path, columns=[TRUTH, "pt"]).combine_chunks()
-    truth, pt = (ak.from_arrow(table[name]) for name in (TRUTH, "pt"))
-    if (
-        truth.ndim != 2
-        or ak.any(ak.is_none(truth))
-        or not ak.array_equal(ak.num(truth), ak.num(pt))
-    ):
+def _read_truth(path, column, counts):
+    """Which collision each track is of, from a column of a parquet file."""
+    lists = ak.from_arrow(column)
+    nested = lists.ndim == 2 and not ak.any(ak.is_none(lists))
+    flat = ak.flatten(lists) if nested else ak.Array([None])
+    values = ak.to_numpy(ak.drop_none(flat))
+    if len(values) < len(flat) or values.dtype.kind not in "iu":
+        raise ValueError(f"{path}: {TRUTH} must hold one list of integers an event")
+    if not np.array_equal(ak.to_numpy(ak.num(lists)), counts):
         raise ValueError(f"{path}: {TRUTH} and pt have different numbers of tracks")
-    return ak.values_astype(ak.drop_none(truth), np.int32)
+    return ak.unflatten(values.astype(np.int32), counts)
 
 
 def accept(events: ak.Array, *, pt_min: float = 0.5, abs_eta_max: float = 4.5) -> ak.Array:

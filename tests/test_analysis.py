@@ -128,9 +128,37 @@ def test_a_rung_of_ones_own_is_trained_by_its_name_and_read_back(cache, results,
 
 
 def test_fresh_pileup_is_laid_over_the_training_events_alone(cache, results, monkeypatch):
-    analysis = Analysis("quick", **SMALL, cache=cache, progress=False)
-    fresh = analysis._rung_options("pooled_transformer")["training"]["fresh"]
-    first, second = analysis.datasets()["train"], fresh(1)
+    changed = SMALL | {"training": SMALL["training"] | {"batch_size": 16}}
+    analysis = Analysis("quick", **changed, cache=cache, progress=False)
+    asked = {}
+
+    class Enough(Exception):
+        pass
+
+    def train(model, training, validation, *, fresh=None, **options):
+        asked["fresh"], asked["training"] = fresh, training
+        raise Enough
+
+    monkeypatch.setattr("hepgmm.classify.rungs.train", train)
+    for name, expected in (("deepsets", False), ("pooled_transformer", True)):
+        with pytest.raises(Enough):
+            analysis.trained(name)
+        assert (asked["fresh"] is not None) == expected
+    first, second = asked["training"], asked["fresh"](1)
     assert len(first) == len(second) and (first.y == second.y).all()
     assert not np.array_equal(first.X, second.X)
-    assert "fresh" not in analysis._rung_options("deepsets")["training"]
+    assert not list(cache.glob(f"*{analysis.key('deepsets')}.safetensors"))
+
+
+def test_a_history_that_is_gone_is_named(cache, results, tmp_path):
+    analysis = Analysis("quick", **SMALL, cache=cache, progress=False)
+    history = analysis.path("mlp").with_suffix("") / "history.parquet"
+    rung = analysis.trained("mlp")
+    assert rung.training["epochs"] == 2 and rung.options["features"] == "asinh"
+    kept = history.rename(tmp_path / "history.parquet")
+    again = Analysis("quick", **SMALL, cache=cache, progress=False)
+    with pytest.raises(
+        FileNotFoundError, match=r"the history of mlp-.*\.safetensors is gone; remove"
+    ):
+        again.trained("mlp")
+    kept.rename(history)

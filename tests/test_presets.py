@@ -64,6 +64,15 @@ def test_a_table_of_inputs_of_ones_own_is_read_into_the_preset(tmp_path):
     assert load_preset("quick", training={"features": table}) == preset
     path.write_text("rows:\n- {name: a, of: eta}\n")
     assert load_preset("quick", training={"features": str(path)}) != preset
+    assert (
+        load_preset(write(tmp_path, {"training": {"features": "inputs.yaml"}}))["training"][
+            "features"
+        ]
+        == load_preset("quick", training={"features": str(path)})["training"]["features"]
+    )
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(ValueError, match=r"training\.features: .*folder\.yaml"):
+        load_preset("quick", training={"features": str(tmp_path / "folder.yaml")})
     with pytest.raises(FileNotFoundError, match=r"training\.features: .*gone\.yaml: no such file"):
         load_preset("quick", training={"features": str(tmp_path / "gone.yaml")})
 
@@ -92,6 +101,7 @@ def test_the_seed_argument_wins():
             "training.classifiers: no 'gnn'; there are pt_cut",
         ),
         ({"training": {"classifiers": ["mlp", "mlp"]}}, "classifiers: 'mlp' twice"),
+        ({"training": {"classifiers": ["mlp"]}}, "classifiers: give at least two"),
         ({"training": {"classifiers": "mlp"}}, "'mlp' is not a list of texts"),
         ({"training": {"features": "cooked"}}, "training.features: features='cooked' is unknown"),
         ({"training": {"features": {"rows": []}}}, "training.features: features: a table has"),

@@ -17,7 +17,6 @@ from hepgmm.tracks import (
     UNITS,
     check_events,
     load_tracks,
-    load_truth,
     make_events,
     save_tracks,
 )
@@ -169,7 +168,7 @@ def test_parquet_is_read_by_others_and_written_by_others(tmp_path):
 
 def test_a_truth_of_other_tracks_is_refused(tmp_path):
     events, path = random_events(1, 5, 4), tmp_path / "events.parquet"
-    truth = ak.ones_like(events.pt)
+    truth = ak.local_index(events.pt)
     for act in (
         lambda other: save_tracks(path, events, truth=other),
         lambda other: tracks.select(events, truth=other),
@@ -179,12 +178,27 @@ def test_a_truth_of_other_tracks_is_refused(tmp_path):
     assert not path.exists()
     save_tracks(path, events, truth=truth)
     table = pq.read_table(path)
-    column = ak.to_arrow(truth[:, 1:], extensionarray=False)
-    pq.write_table(table.set_column(5, "collision", column), path)
-    with pytest.raises(
-        ValueError, match=r"events\.parquet: collision and pt have different numbers"
+    other, some = truth[:, 1:], ak.concatenate([truth[:-1], [[None] * len(truth[-1])]])
+    for column, message in (
+        (other, "collision and pt have different numbers of tracks"),
+        (some, "collision must hold one list of integers an event"),
+        (truth * 0.5, "collision must hold one list of integers an event"),
+        (truth[:, 0], "collision must hold one list of integers an event"),
     ):
-        load_truth(path)
+        column = ak.to_arrow(column, extensionarray=False)
+        pq.write_table(table.set_column(5, "collision", column), path)
+        with pytest.raises(ValueError, match=rf"events\.parquet: {message}"):
+            load_tracks(path, return_truth=True)
+
+
+def test_truth_comes_back_where_there_is_some(tmp_path):
+    events, path = random_events(1, 5, 4), tmp_path / "events.parquet"
+    truth = ak.values_astype(ak.local_index(events.pt), np.int32)
+    save_tracks(path, events, truth=truth)
+    again, found = load_tracks(path, return_truth=True)
+    assert ak.array_equal(found, truth) and ak.array_equal(again.pt, load_tracks(path).pt)
+    save_tracks(path, events)
+    assert load_tracks(path, return_truth=True)[1] is None
 
 
 def test_bad_files_get_one_line_that_names_them(tmp_path):

@@ -53,15 +53,7 @@ def finished_epochs(checkpoint, identity):
 
 
 def read_history(directory):
-    """History of the training in a folder, one dict for each epoch.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    import pyarrow.parquet as pq
-
+    """History of the training in a folder, one dict for each epoch."""
     return pq.read_table(directory / "history.parquet").to_pylist()
 
 

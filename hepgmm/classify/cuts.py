@@ -64,8 +64,6 @@ class PtCut(FittedModel):
 
     Attributes
     ----------
-    value : str
-        The pT that was taken.
     model : torch.nn.Module
         The step function.
 
@@ -93,7 +91,6 @@ class PtCut(FittedModel):
         values = features(torch.as_tensor(training.X), torch.as_tensor(training.mask)).numpy()
         areas = [auc(column, training.y) for column in values.T]
         column = int(np.argmax(np.abs(np.array(areas) - 0.5)))
-        self.value = features.formulas[column]
         steps = IsotonicRegression(increasing=areas[column] >= 0.5)
         steps.fit(values[:, column], training.y)
         knots, probability = steps.X_thresholds_, steps.y_thresholds_
@@ -104,3 +101,8 @@ class PtCut(FittedModel):
         self.model.probability.copy_(torch.as_tensor(probability))
         self.model.eval()
         return self
+
+    @property
+    def value(self):
+        """The pT that was taken, by its name."""
+        return self.model.features.formulas[self.model.hyperparameters["column"]]

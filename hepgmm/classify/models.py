@@ -283,7 +283,7 @@ def predict(model, X, mask, *, batch_size=512):
     device = next(model.parameters()).device
     X = torch.as_tensor(X, dtype=torch.float32)
     mask = torch.as_tensor(mask, dtype=torch.bool)
-    check_tracks(X, mask, getattr(model.features, "n_columns", None))
+    check_tracks(X, mask, getattr(getattr(model, "features", None), "n_columns", None))
     training = model.training
     model.eval()
     with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 
 __all__ = [
@@ -13,6 +14,9 @@ __all__ = [
     "make_classifier",
     "register",
 ]
+
+#: Packages whose code is not a rung's own.
+_OTHERS = ("builtins", "hepgmm", "torch")
 
 #: Name of a rung → its class.
 CLASSIFIERS: dict[str, type] = {}
@@ -40,7 +44,8 @@ def register(name, *, title):
     ``predict_proba(X, mask)``, the probability of signal, shape (n,). What else its constructor
     takes is up to it; every argument has a default. To be saved, exported and named in a preset,
     it has to have ``model`` after its fit, a ``torch.nn.Module`` that
-    :func:`hepgmm.classify.save_model` knows.
+    :func:`hepgmm.classify.save_model` knows, and ``predict_proba`` may need nothing else, as in a
+    subclass of ``hepgmm.classify.fitted.FittedModel``.
 
     Parameters
     ----------
@@ -56,7 +61,7 @@ def register(name, *, title):
     Raises
     ------
     ValueError
-        If another class has the name.
+        If another class has the name, or it is no name for a file.
 
     Examples
     --------
@@ -70,6 +75,9 @@ def register(name, *, title):
     'A guess'
     >>> del CLASSIFIERS["guess"]
     """
+
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise ValueError(f"register: {name!r} is no name; use letters, digits and '_'")
 
     def add(cls):
         known = CLASSIFIERS.get(name)
@@ -144,17 +152,35 @@ def classifier_class(name):
 
 
 def code_of(cls):
-    """The text of a rung's class and of its architecture, where they have one: it is not typed in.
+    """What decides the trainings of a rung, beside the code of the package.
+
+    The code of its classes, and what a network is made with and how it is trained.
 
     Examples
     --------
-    >>> len(code_of(classifier_class("mlp")))
-    2
+    >>> code_of(classifier_class("mlp"))[1]
+    {'epochs': 40, 'learning_rate': 0.003}
     """
-    texts = []
-    for each in (cls, getattr(cls, "architecture", None)):
-        try:
-            texts.append(inspect.getsource(each))
-        except (TypeError, OSError):
-            texts.append(repr(getattr(each, "__qualname__", each)))
-    return texts
+    architecture = getattr(cls, "architecture", None)
+    classes = dict.fromkeys((*cls.__mro__, *getattr(architecture, "__mro__", ())))
+    own = [each for each in classes if each.__module__.partition(".")[0] not in _OTHERS]
+    made = []
+    if architecture is not None:
+        made = [architecture(**cls.options).hyperparameters, dict(cls.training), cls.fresh_pileup]
+    return [*made, *map(_code, own)]
+
+
+def _code(cls):
+    """The text of a class, or the instructions of its methods where it was typed in."""
+    try:
+        return inspect.getsource(cls)
+    except (TypeError, OSError):
+        codes = {name: f.__code__ for name, f in vars(cls).items() if hasattr(f, "__code__")}
+        return {
+            name: [
+                code.co_code.hex(),
+                code.co_names,
+                [repr(c) for c in code.co_consts if not hasattr(c, "co_code")],
+            ]
+            for name, code in codes.items()
+        }

@@ -153,12 +153,13 @@ def _parameters(given, rung):
 
     from hepgmm.classify import train
 
-    fixed = {"self", "model", "training", "validation", "fresh", "seed", "directory", "progress"}
+    fixed = {"model", "training", "validation", "fresh", "seed", "directory", "progress"}
+
+    def names(source):
+        return [name for name in inspect.signature(source).parameters if name not in fixed]
+
     network = hasattr(rung, "architecture")
-    known, own = (
-        [name for name in inspect.signature(source).parameters if name not in fixed]
-        for source in ((train, rung.architecture) if network else (lambda: None, rung))
-    )
+    known, own = names(train) if network else [], names(rung.architecture if network else rung)
     training, options = {}, {}
     for each in given:
         key, found, value = each.partition("=")

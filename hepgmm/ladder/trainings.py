@@ -11,7 +11,7 @@ import numpy as np
 
 from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import classifier_class, code_of, make_classifier
-from hepgmm.classify.storage import save_model
+from hepgmm.classify.storage import ARCHITECTURES, save_model
 from hepgmm.io_utils import atomic_write
 from hepgmm.stages import RUNG_CODE
 
@@ -90,7 +90,7 @@ def trained_scores(
             if hasattr(rung, "history"):  # of epochs before an interruption, too
                 seconds = sum(epoch["seconds"] for epoch in rung.history)
             scores = rung.predict_proba(parts["test"].X, parts["test"].mask)
-            if hasattr(rung, "model"):
+            if type(getattr(rung, "model", None)) in ARCHITECTURES.values():
                 save_model(path.with_suffix(".safetensors"), rung.model)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, scores=scores, seconds=seconds)

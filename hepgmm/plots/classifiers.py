@@ -78,25 +78,29 @@ def roc_curves(
     grid = np.linspace(0, 1, 201) ** 2
     draws = np.random.default_rng(seed).integers(len(labels), size=(n_bootstrap, len(labels)))
     for name, values in scores.items():
-        colour, label = rung_look(name).values()
+        look = rung_look(name)
         fpr, tpr = roc_curve(values, labels)
         replicas = [roc_curve(values[draw], labels[draw]) for draw in draws]
         low, high = np.percentile([np.interp(grid, f, t) for f, t in replicas], _BAND, axis=0)
-        left.fill_between(grid, low, high, color=colour, alpha=0.25, lw=0)
-        left.plot(fpr, tpr, color=colour, label=label)
+        left.fill_between(grid, low, high, color=look["color"], alpha=0.25, lw=0)
+        left.plot(fpr, tpr, **look)
         floor = 1 / np.sum(labels == 0)  # no false positive yet: less than one event's worth
         low, high = np.percentile([np.interp(grid, t, f) for f, t in replicas], _BAND, axis=0)
         right.fill_between(
-            grid, 1 / np.maximum(high, floor), 1 / np.maximum(low, floor), color=colour, alpha=0.25
+            grid,
+            1 / np.maximum(high, floor),
+            1 / np.maximum(low, floor),
+            color=look["color"],
+            alpha=0.25,
         )
-        right.plot(tpr, 1 / np.maximum(fpr, floor), color=colour, label=label)
+        right.plot(tpr, 1 / np.maximum(fpr, floor), **look)
     left.plot([0, 1], [0, 1], color="grey", ls=":", label="guessing")
     right.plot(grid[1:], 1 / grid[1:], color="grey", ls=":", label="guessing")
     for name in (each for each in PAPER if paper and each in scores):
         fpr, tpr = operating_point(PAPER[name]["recall"], PAPER[name]["precision"])
-        colour, label = rung_look(name).values()
-        style = dict(marker="*", ms=13, ls="", mec="black", color=colour)
-        left.plot(fpr, tpr, **style, label=f"{label}, the paper")
+        look = rung_look(name)
+        style = dict(marker="*", ms=13, ls="", mec="black", color=look["color"])
+        left.plot(fpr, tpr, **style, label=f"{look['label']}, the paper")
         right.plot(tpr, 1 / fpr, **style)
     left.set(xlabel="False positive rate", ylabel="True positive rate", title=title)
     left.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -232,7 +236,7 @@ def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for shift, (name, by_mass) in enumerate(areas.items()):
         # Beside each other, so that error bars of nearly equal areas stay apart.
-        place = np.arange(len(by_mass)) + 0.12 * (shift - (len(areas) - 1) / 2)
+        place = np.arange(len(by_mass)) + 0.6 / len(areas) * (shift - (len(areas) - 1) / 2)
         values = [area["value"] for area in by_mass.values()]
         errors = [area["error"] for area in by_mass.values()]
         axes.errorbar(place, values, errors, fmt="o", capsize=4, **rung_look(name))
@@ -304,14 +308,13 @@ def rejection_curves(rungs: Mapping, *, title: str):
     >>> pyplot.close(figure)
     """
     figure, axes = pyplot.subplots(figsize=(7.6, 4.8))
-    colours = list(dict.fromkeys(COLOURS.values()))
-    for number, rung in enumerate(rungs.values()):
+    for name, rung in rungs.items():
         efficiency, rate, error = (np.array(x) for x in rung["roc"].values())
         # A band that reaches no false positive has no upper end.
         seen = rate > 2 * error
-        colour, dashes = colours[number % len(colours)], ("-", "--", ":")[number // len(colours)]
+        colour = rung_look(name)["color"]
         efficiency, rate, error = efficiency[seen], rate[seen], error[seen]
-        axes.plot(efficiency, 1 / rate, dashes, color=colour, label=rung["title"])
+        axes.plot(efficiency, 1 / rate, color=colour, label=rung["title"])
         axes.fill_between(
             efficiency, 1 / (rate + error), 1 / (rate - error), color=colour, alpha=0.2, lw=0
         )

@@ -232,6 +232,11 @@ def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[st
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        If there is no network.
+
     Examples
     --------
     >>> from types import SimpleNamespace
@@ -240,10 +245,13 @@ def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[st
     >>> loss_curves({"mlp": result}, title="toy", errors={"mlp": 0.01}).axes[0].get_xlabel()
     'Epoch'
     """
+    if not results:
+        raise ValueError("results: give the trainings of at least one network")
     figure, panels = rows_of_panels(len(results), columns=2)
     for axes, (name, result) in zip(panels.flat, results.items(), strict=False):
         epoch, train, validation = _columns(result.history, "epoch", "train_loss", "val_loss")
-        colour, label = rung_look(name).values()
+        look = rung_look(name)
+        colour, label = look["color"], look["label"]
         axes.plot(epoch, train, color=colour, ls="--", label="training (mean of the epoch)")
         axes.plot(epoch, validation, color=colour, label="validation")
         axes.fill_between(

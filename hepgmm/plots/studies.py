@@ -8,11 +8,11 @@ from itertools import cycle
 import numpy as np
 from matplotlib import pyplot
 
-from hepgmm.plots.style import COLOURS
+from hepgmm.plots.classifiers import rung_look
 
 __all__ = ["study_panel"]
 
-_STYLES = (("trees", "o"), ("mlp", "s"), ("transformer", "D"), ("synthetic", "^"))
+_MARKERS = "osD^"
 
 
 def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping | None = None):
@@ -48,7 +48,7 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     phrases = study.scale == "phrases"
     places = np.arange(len(rows)) if phrases else np.array([row["value"] for row in rows])
     wanted = study.figures if figures is None else figures
-    for name, (colour, marker) in zip(rows[0]["rungs"], cycle(_STYLES), strict=False):
+    for name, marker in zip(rows[0]["rungs"], cycle(_MARKERS), strict=False):
         for number, (key, added) in enumerate(wanted.items()):
             figures_of = [row["rungs"][name]["figures"].get(key, {}) for row in rows]
             found = [i for i, merit in enumerate(figures_of) if "value" in merit]
@@ -63,7 +63,7 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
                 fmt=marker if phrases else f"{marker}-",
                 ms=6,
                 lw=1.2,
-                color=COLOURS[colour],
+                color=rung_look(name)["color"],
                 alpha=0.85,
                 fillstyle=("full", "none", "left", "right")[number % 4],
                 label=f"{rows[0]['rungs'][name]['title']} {added}".strip(),

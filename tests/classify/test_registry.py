@@ -5,7 +5,14 @@ import pytest
 
 from hepgmm.classify.cuts import PtCut
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.registry import CLASSIFIERS, classifier_names, make_classifier, register
+from hepgmm.classify.models import DeepSets
+from hepgmm.classify.registry import (
+    CLASSIFIERS,
+    classifier_names,
+    code_of,
+    make_classifier,
+    register,
+)
 from hepgmm.classify.rungs import NetworkClassifier
 from hepgmm.classify.samples import Sample
 
@@ -103,9 +110,35 @@ def test_the_same_seed_gives_the_same_network_and_a_folder_resumes_it(toy, tmp_p
     np.testing.assert_array_equal(fresh.predict_proba(training.X, training.mask), scores)
 
 
+def test_what_decides_a_rung_is_its_code_and_what_it_is_made_with(tmp_path):
+    table = tmp_path / "inputs.yaml"
+    table.write_text("rows:\n- {name: eta, of: eta}\n")
+
+    class Own(NetworkClassifier):
+        architecture = DeepSets
+        options = {"features": str(table), "width": 8}  # noqa: RUF012
+
+    before = code_of(Own)
+    assert any("class Own(NetworkClassifier)" in part for part in before if isinstance(part, str))
+    table.write_text("rows:\n- {name: phi, of: phi}\n")
+    changed = code_of(Own)
+    assert changed != before
+    Own.training = {"epochs": 3}
+    assert code_of(Own) != changed and code_of(Own) == code_of(Own)
+    source = "class Typed:\n    def fit(self):\n        return {}\n"
+    typed = []
+    for value in (1, 2, 1):
+        space = {"__name__": "elsewhere"}
+        exec(source.format(value), space)
+        typed.append(code_of(space["Typed"]))
+    assert typed[0] == typed[2] != typed[1]
+
+
 def test_names_are_taken_once_and_unknown_ones_are_told():
     with pytest.raises(ValueError, match="'trees' is BoostedTrees already"):
         register("trees", title="Mine")(PtCut)
+    with pytest.raises(ValueError, match="register: 'my/net' is no name"):
+        register("my/net", title="Mine")
     with pytest.raises(ValueError, match="unknown classifier 'gnn'; there are pt_cut, trees, mlp"):
         make_classifier("gnn")
 
