@@ -104,7 +104,7 @@ _COMMANDS = {
     ),
     "export": (
         classifiers.run_export,
-        "Write a network as ONNX, compare its outputs with torch's, and time it.",
+        "Write a classifier as ONNX, compare its outputs with torch's, and time it.",
         "mlp.safetensors qcd_mu60.parquet -o mlp.onnx",
         classifiers.fill_export,
     ),

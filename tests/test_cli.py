@@ -208,7 +208,9 @@ def test_rungs_that_are_no_networks_are_trained_evaluated_and_exported(rung, tra
     assert main(f"train --data {files} --model {rung} -o {model}".split()) == 0
     card = json.loads(model.with_suffix(".json").read_text())
     trees = rung.startswith("trees")
-    assert card["training"]["settings"] == ({"max_iter": 20} if trees else {})
+    assert card["training"]["settings"] == (
+        {"learning_rate": 0.05, "max_iter": 20} if trees else {}
+    )
     assert "log |d0| of the hardest" in card["inputs"] or not trees
     assert main(f"evaluate {model} {files} -o {tracks / 'figures.json'}".split()) == 0
     figures = json.loads((tracks / "figures.json").read_text())

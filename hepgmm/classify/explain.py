@@ -86,7 +86,8 @@ def attention_shares(weights, sample: Sample, groups: Mapping) -> dict:
         Giving group → receiving group → ``share``, the mean over giving tracks of the attention
         that receiving tracks get together; ``even``, what they would get if attention were even
         over the other tracks of the event; and ``value``, the one over the other, with its
-        ``error``: a ratio of means over independent events. NaN where there is none to receive.
+        ``error``: a ratio of means over events, taken as independent. NaN where there is none
+        to receive.
         Events of one track are left out.
 
     Examples

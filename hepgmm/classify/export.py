@@ -1,4 +1,4 @@
-"""Networks as ONNX files, as triggers and frameworks without Python run them, and their latency."""
+"""Classifiers as ONNX files, as triggers and frameworks without Python run them; their latency."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 
 
 def export_onnx(path, model, X, mask):
-    """Write a network to an ONNX file whose logits are those of torch.
+    """Write a model to an ONNX file whose logits are those of torch.
 
     The file takes ``X``, float32, shape (n, max_tracks, columns), and ``mask``, bool, shape
     (n, max_tracks), for any n, and gives ``logit``, shape (n,). The transform of the inputs is
@@ -31,7 +31,7 @@ def export_onnx(path, model, X, mask):
     ----------
     path : str or Path
     model : torch.nn.Module
-        A network of this package, on the CPU.
+        Of a rung of the ladder, on the CPU.
     X : array, shape (n, max_tracks, columns)
         At least two events, for which the logits are compared; they fix the numbers of tracks and
         of columns.

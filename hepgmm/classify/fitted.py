@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from hepgmm.classify.models import predict
@@ -16,9 +18,12 @@ class FittedModel:
     ----------
     model : torch.nn.Module
         Whose ``forward(X, mask)`` gives logits.
+    settings : dict
+        How it is trained.
     """
 
     model: torch.nn.Module
+    settings: Mapping = {}
 
     def predict_proba(self, X, mask):
         """Probability that each event is signal, float64, shape (n,)."""

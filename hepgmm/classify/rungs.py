@@ -74,6 +74,11 @@ class NetworkClassifier(FittedModel):
         settings = {"batch_size": 128, "learning_rate": 2e-3, "schedule": "cosine"}
         self.training = {**settings, **self.training, **(training or {})}
 
+    @property
+    def settings(self):
+        """Arguments of the training, but for what is no setting."""
+        return {name: value for name, value in self.training.items() if name != "fresh"}
+
     def fit(self, training, validation, *, seed, progress=False):
         """Train from fresh weights; validation events choose the epoch.
 

@@ -99,7 +99,7 @@ class BoostedTrees(FittedModel):
     """
 
     def __init__(self, *, learning_rate=0.05, max_iter=300):
-        self.learning_rate, self.max_iter = learning_rate, max_iter
+        self.settings = {"learning_rate": learning_rate, "max_iter": max_iter}
 
     def fit(self, training: Sample, validation=None, *, seed, progress=False):
         """Fit the trees; validation events and progress are not needed.
@@ -113,10 +113,7 @@ class BoostedTrees(FittedModel):
 
         training.check_classes("training")
         trees = HistGradientBoostingClassifier(
-            learning_rate=self.learning_rate,
-            max_iter=self.max_iter,
-            early_stopping=True,
-            random_state=seed,
+            **self.settings, early_stopping=True, random_state=seed
         )
         trees.fit(event_summaries(training.X, training.mask), training.y)
         self.model = as_tensors(trees, training.X.shape[2])

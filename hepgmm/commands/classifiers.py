@@ -98,7 +98,7 @@ def _train_on_files(options, training, own):
         training={
             "files": [path.name for path in options.data],
             "events": {name: len(part) for name, part in zip(_PARTS, parts, strict=True)},
-            "settings": getattr(rung, "training", own),
+            "settings": rung.settings,
             "seed": seed,
         },
         metrics={"validation": metrics},
@@ -129,7 +129,7 @@ def _train_on_preset(options, training, own):
     model = load_model(weights)
     samples = setting.samples()
     network = hasattr(classifier_class(options.model), "architecture")
-    settings = make_classifier(options.model, training=training).training if network else {}
+    rung = make_classifier(options.model, **({"training": training} if network else {}))
     figures = rung_figures(done.scores, samples["test"], seed=setting.seed)
     save_model(options.output, model)
     save_card(
@@ -139,7 +139,7 @@ def _train_on_preset(options, training, own):
             "setting": options.setting,
             "preset": setting.training.parameters,
             "events": {name: len(part) for name, part in samples.items()},
-            "settings": settings,
+            "settings": rung.settings,
         },
         metrics={"test": figures},
         **environment(),
