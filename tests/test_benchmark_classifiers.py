@@ -29,6 +29,7 @@ def test_every_network_is_timed(monkeypatch):
     names = ("pt_cut", "trees", "mlp", "transformer")
     figures = classifiers.benchmark_classifiers(names=names, n_events=60, repeats=2)
     assert set(figures["latency"]) == set(names)
+    assert figures["trees"]["n_trees"] > 10 and figures["trees"]["depth"] > 0
     assert set(figures["training"]) == {"mlp", "transformer"}
     for name, times in figures["latency"].items():
         assert 0 < times["median"] <= times["p99"], name

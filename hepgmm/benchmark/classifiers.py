@@ -118,8 +118,8 @@ def benchmark_classifiers(
         ours is faster than each; ``operations``: name → GFLOP/s of the matrix products in
         training, and ``peak``, that of a product of two large matrices; ``scan``: tracks, width,
         heads or blocks → value → events a second of the paper's transformer; ``latency``: name →
-        ``median`` and ``p99`` [ms] of an event through onnxruntime; with the versions and the
-        machine.
+        ``median`` and ``p99`` [ms] of an event through onnxruntime; ``trees``: how many there are,
+        and of what depth; with the versions and the machine.
 
     Raises
     ------
@@ -178,6 +178,7 @@ def benchmark_classifiers(
         "scan": scan,
         "training": rates,
         "latency": {name: latency(model, data) for name, model in models.items()},
+        "trees": models["trees"].hyperparameters if "trees" in models else None,
     }
 
 
