@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,9 @@ class Analysis:
 
         def make(path):
             samples = {
-                name: part.sample(description=f"overlay, {name}", progress=self.progress)
+                name: part.sample(
+                    workers=self.workers, description=f"overlay, {name}", progress=self.progress
+                )
                 for name, part in self.hard_events().items()
             }
             save_samples(path, samples)
@@ -347,7 +350,8 @@ class Analysis:
             if is_network:
                 options["directory"] = path.with_suffix("")
                 if classifier_class(name).fresh_pileup:
-                    options["training"]["fresh"] = self.hard_events()["train"].sample
+                    sample = self.hard_events()["train"].sample
+                    options["training"]["fresh"] = partial(sample, workers=self.workers)
             rung = make_classifier(name, **options)
             parts = samples["train"], samples["validation"]
             rung.fit(*parts, seed=self._seed(name), progress=self.progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,13 +73,22 @@ class HardEvents:
         own = np.sort(order[: round(share * len(order))])
         return replace(self, events=self.events[own], mass=self.mass[own])
 
-    def sample(self, epoch: int = 0, *, description: str = "overlay", progress: bool = False):
+    def sample(
+        self,
+        epoch: int = 0,
+        *,
+        workers: int = 1,
+        description: str = "overlay",
+        progress: bool = False,
+    ):
         """Put pileup on each hard event and select tracks.
 
         Parameters
         ----------
         epoch
             Each has other pileup and vertices.
+        workers
+            Threads; no effect on the events.
         description
             What the progress bar is called.
         progress
@@ -94,19 +104,18 @@ class HardEvents:
         seed = np.random.SeedSequence(self.seed.entropy, spawn_key=key)
         n_chunks = -(-len(self.events) // CHUNK)
         chunks = np.array_split(np.arange(len(self.events)), n_chunks)
-        parts = []
-        for chunk, chunk_seed in tqdm(
-            zip(chunks, seed.spawn(n_chunks), strict=True),
-            total=n_chunks,
-            desc=description,
-            unit=f"{CHUNK} events",
-            disable=not progress,
-        ):
+
+        def overlaid(chunk, chunk_seed):
             X, mask, kept, hard = overlay_select(
                 self.events[chunk], self.pileup, seed=chunk_seed, **options, return_hard=True
             )
             mass = self.mass[chunk][kept]
-            parts.append((X, mask, mass > 0, mass, hard))
+            return X, mask, mass > 0, mass, hard
+
+        look = {"desc": description, "unit": f"{CHUNK} events", "disable": not progress}
+        with ThreadPoolExecutor(workers) as pool:
+            parts = pool.map(overlaid, chunks, seed.spawn(n_chunks))
+            parts = list(tqdm(parts, total=n_chunks, **look))
         return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -124,6 +124,14 @@ def test_a_generator_serves_all_samples():
         assert set(sample.X[sample.mask][:, 3]) <= {-1.0, -2.0, 7.0}
 
 
+def test_threads_change_nothing():
+    hard = {0.0: toy_events(1300, d0=-1.0, seed=1)}
+    part = split(hard, toy_events(50, d0=1.0, seed=3))["train"]
+    one, three = part.sample(1), part.sample(1, workers=3)
+    for name in ("X", "mask", "y", "mass", "hard"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+
+
 def test_the_seed_decides_everything():
     first, again = make(), make()
     for name in SPLITS:

@@ -104,7 +104,8 @@ class Setting:
 
     def fresh_sample(self, epoch: int) -> Sample:
         """Training events of an epoch, from 1, with pileup of their own."""
-        return self._changed(self._hard("train").sample(epoch), 0, epoch)
+        sample = self._hard("train").sample(epoch, workers=self.training.workers)
+        return self._changed(sample, 0, epoch)
 
     def train(
         self,
