@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepgmm.cache import cache_folder, code_fingerprint, digest, usable_cores
-from hepgmm.classify.registry import CLASSIFIERS, code_of
+from hepgmm.cache import cache_folder, digest, usable_cores
 from hepgmm.io_utils import atomic_write, write_json
 from hepgmm.presets import load_preset
-from hepgmm.stages import CURES, OTHER_KEYS, RUNG_KEYS, STAGES, rung_stage
+from hepgmm.stage_cache import StageCache
+from hepgmm.stages import CURES, OTHER_KEYS, RUNG_KEYS
 
 __all__ = ["Analysis"]
 
 
-class Analysis:
+class Analysis(StageCache):
     """One run of the whole analysis, stage by stage, each computed once and kept in the cache.
 
     A stage is computed when it is asked for and not in the cache yet. Its key is made of the
@@ -77,75 +74,15 @@ class Analysis:
         workers: int | None = None,
         progress: bool = True,
     ):
-        self.parameters = load_preset(
+        parameters = load_preset(
             preset, seed=seed, data=data, mixture=mixture, overlay=overlay, training=training
         )
-        changed = self.parameters != load_preset(preset)
-        self.name = self.parameters["preset"] + (f"-{digest(self.parameters)}" if changed else "")
-        self.cache = Path(cache) if cache else cache_folder()
+        name = parameters["preset"]
+        if parameters != load_preset(preset):
+            name += f"-{digest(parameters)}"
+        folder = Path(cache) if cache else cache_folder()
+        super().__init__(parameters, name=name, cache=folder, progress=progress)
         self.workers = workers or usable_cores()
-        self.progress = progress
-        self._kept: dict[Path, Any] = {}
-        # All keys now: code that is edited during the run is not the code that runs.
-        self._keys: dict[str, str] = {}
-        for stage in (*STAGES, *self.parameters["training"]["classifiers"]):
-            self.key(stage)
-        self._nested = 0.0  # seconds spent in the stages that the running one asked for
-
-    @property
-    def label(self) -> str:
-        """What figures say of their origin: ``"quick preset"``."""
-        name = self.parameters["preset"]
-        return f"{name} preset" + (", modified" if self.name != name else "")
-
-    # The cache ------------------------------------------------------------------------------
-
-    def key(self, stage: str) -> str:
-        """Digest of everything that decides the outcome of ``stage``."""
-        if stage not in self._keys:
-            self._keys[stage] = self._key(stage)
-        return self._keys[stage]
-
-    def _key(self, stage):
-        entry = _stage(stage).chosen(self.parameters)
-        code = {name: code_fingerprint(name) for name in entry.code}
-        if stage not in STAGES:  # a rung of the user's own
-            code[stage] = code_of(CLASSIFIERS[stage])
-        needs = [self.key(name) for name in entry.needs]
-        return digest([stage, self.parameters["seed"], entry.inputs(self.parameters), code, needs])
-
-    def path(self, stage: str, variant: str = "") -> Path:
-        """Where the cache keeps ``stage``; ``variant`` tells apart the masses of ``llp``."""
-        return self.cache / f"{stage}{variant}-{self.key(stage)}{_stage(stage).suffix}"
-
-    def seconds(self) -> dict[str, float]:
-        """How long each stage in the cache took [s], without the stages that it needed."""
-        masses = [f"-{mass:g}" for mass in self.parameters["data"]["llp_masses"]]
-        stages = dict.fromkeys((*STAGES, *self.parameters["training"]["classifiers"]))
-        names = [(s, v) for s in stages for v in (masses if s == "llp" else [""])]
-        records = {s + v: self.path(s, v).with_suffix(".seconds") for s, v in names}
-        return {name: float(file.read_text()) for name, file in records.items() if file.is_file()}
-
-    def _seed(self, stage):
-        mixed = np.random.SeedSequence([self.parameters["seed"], zlib.crc32(stage.encode())])
-        return int(mixed.generate_state(1)[0])
-
-    def _get(self, stage, make, load, variant=""):
-        """Load a stage; ``make(path)`` it first when the cache has none."""
-        path = self.path(stage, variant)
-        if path in self._kept:
-            return self._kept[path]
-        if not path.exists():
-            if self.progress:
-                print(f"computing {stage}{variant} ({self.label})", file=sys.stderr, flush=True)
-            start, outer, self._nested = time.perf_counter(), self._nested, 0.0
-            make(path)
-            elapsed = time.perf_counter() - start
-            with atomic_write(path.with_suffix(".seconds")) as temporary:
-                temporary.write_text(f"{elapsed - self._nested:.2f}")
-            self._nested = outer + elapsed
-        self._kept[path] = load(path)
-        return self._kept[path]
 
     # Collisions -----------------------------------------------------------------------------
 
@@ -440,7 +377,3 @@ class Analysis:
 def _load_arrays(path):
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
-
-
-def _stage(name):
-    return STAGES.get(name) or rung_stage(name)

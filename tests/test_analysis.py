@@ -127,6 +127,18 @@ def test_a_rung_of_ones_own_is_trained_by_its_name_and_read_back(cache, results,
     assert again.history == rung.history
 
 
+def test_a_rung_with_the_name_of_a_stage_is_refused():
+    @register("scores", title="Mine")
+    class Mine:
+        pass
+
+    try:
+        with pytest.raises(ValueError, match="'scores' is a stage; name the rung otherwise"):
+            Analysis("quick", training={"classifiers": ["trees", "scores"]})
+    finally:
+        del CLASSIFIERS["scores"]
+
+
 def test_fresh_pileup_is_laid_over_the_training_events_alone(cache, results, monkeypatch):
     changed = SMALL | {"training": SMALL["training"] | {"batch_size": 16}}
     analysis = Analysis("quick", **changed, cache=cache, progress=False)

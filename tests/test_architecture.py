@@ -15,7 +15,7 @@ ROWS = [
     {"validate"},
     {"classify"},
     {"datasets"},
-    {"presets", "stages", "report"},
+    {"presets", "stages", "stage_cache", "report"},
     {"plots", "widgets"},
     {"merit", "analysis", "benchmark", "fidelity", "ladder", "studies", "plan"},
     {"book", "arguments", "commands", "cli"},

@@ -135,7 +135,7 @@ def test_samples_depend_on_the_pileup_that_is_in_them(pileup, change, recomputed
 def test_code_that_is_edited_during_a_run_does_not_name_its_outcome(monkeypatch):
     analysis = Analysis("quick")
     before = analysis.path("scores")
-    monkeypatch.setattr("hepgmm.analysis.code_fingerprint", lambda name: "edited since")
+    monkeypatch.setattr("hepgmm.stage_cache.code_fingerprint", lambda name: "edited since")
     assert analysis.path("scores") == before
     assert Analysis("quick").path("scores") != before
 
