@@ -36,9 +36,8 @@ def test_roc_goes_through_the_points_of_scikit_learn(toy):
     fpr, tpr, _ = sklearn.metrics.roc_curve(labels, scores["mlp"], drop_intermediate=False)
     np.testing.assert_allclose(line(left, "MLP"), (fpr, tpr))
     seen = fpr > 0
-    x, y = line(right, "MLP")
-    np.testing.assert_allclose(x[seen], tpr[seen])
-    np.testing.assert_allclose(y[seen], 1 / fpr[seen])
+    # Where no background passes there is no rejection to draw.
+    np.testing.assert_allclose(line(right, "MLP"), (tpr[seen], 1 / fpr[seen]))
 
 
 def test_roc_band_has_the_width_of_binomial_errors():

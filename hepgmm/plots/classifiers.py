@@ -77,6 +77,7 @@ def roc_curves(
     # Dense where the curve is steep: a quadratic grid spends its points near zero.
     grid = np.linspace(0, 1, 201) ** 2
     draws = np.random.default_rng(seed).integers(len(labels), size=(n_bootstrap, len(labels)))
+    floor = 1 / np.sum(labels == 0)  # no false positive yet: less than one event's worth
     for name, values in scores.items():
         look = rung_look(name)
         fpr, tpr = roc_curve(values, labels)
@@ -84,7 +85,6 @@ def roc_curves(
         low, high = np.percentile([np.interp(grid, f, t) for f, t in replicas], _BAND, axis=0)
         left.fill_between(grid, low, high, color=look["color"], alpha=0.25, lw=0)
         left.plot(fpr, tpr, **look)
-        floor = 1 / np.sum(labels == 0)  # no false positive yet: less than one event's worth
         low, high = np.percentile([np.interp(grid, t, f) for f, t in replicas], _BAND, axis=0)
         right.fill_between(
             grid,
@@ -93,7 +93,8 @@ def roc_curves(
             color=look["color"],
             alpha=0.25,
         )
-        right.plot(tpr, 1 / np.maximum(fpr, floor), **look)
+        some = fpr > 0
+        right.plot(tpr[some], 1 / fpr[some], **look)
     left.plot([0, 1], [0, 1], color="grey", ls=":", label="guessing")
     right.plot(grid[1:], 1 / grid[1:], color="grey", ls=":", label="guessing")
     for name in (each for each in PAPER if paper and each in scores):
@@ -106,6 +107,7 @@ def roc_curves(
     left.set(xlim=(0, 1), ylim=(0, 1.02))
     right.set(xlabel="True positive rate (signal efficiency)", ylabel="1 / false positive rate")
     right.set(xlim=(0, 1), yscale="log", title="background rejection")
+    right.set_ylim(1, 2 / floor)
     left.legend(loc="lower right")
     return figure
 

@@ -122,7 +122,7 @@ def cost_scan(scan, *, title: str):
     return figure
 
 
-def network_inputs(features, sample, *, title: str, bins: int = 40):
+def network_inputs(features, sample, *, title: str, bins: int = 41):
     """Distributions of the network inputs, signal and background tracks.
 
     The error bars count the tracks of one event as one draw.
@@ -136,7 +136,8 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
     title
         Says the preset and the dz reference.
     bins
-        Number of bins, between the 0.1 and 99.9 percentiles of each input.
+        Number of bins, between the 0.1 and 99.9 percentiles of each input; for one of both signs as
+        far to either side, so that 0 is in the middle of a bin if the number is odd.
 
     Returns
     -------
@@ -165,7 +166,10 @@ def network_inputs(features, sample, *, title: str, bins: int = 40):
     figure, grid = pyplot.subplots(n_rows, 3, figsize=(10.4, 3.1 * n_rows), squeeze=False)
     for column, (axes, row) in enumerate(zip(grid.flat, features.rows, strict=False)):
         values = inputs[..., column]
-        edges = np.linspace(*np.percentile(values[sample.mask], (0.1, 99.9)), bins + 1)
+        low, high = np.percentile(values[sample.mask], (0.1, 99.9))
+        if low < 0 < high:
+            low, high = -max(-low, high), max(-low, high)
+        edges = np.linspace(low, high, bins + 1)
         heights = {}
         for label, role in enumerate(("background", "signal")):
             events, slots = np.nonzero(sample.mask & (sample.y == label)[:, None])
@@ -203,14 +207,14 @@ def learning_rates(results: Mapping[str, object], *, title: str):
     --------
     >>> from types import SimpleNamespace
     >>> result = SimpleNamespace(history=[dict(epoch=0, lr=1e-3), dict(epoch=1, lr=1e-4)])
-    >>> learning_rates({"mlp": result}, title="toy").axes[0].get_yscale()
-    'log'
+    >>> learning_rates({"mlp": result}, title="toy").axes[0].get_xlabel()
+    'Epoch'
     """
     figure, axes = pyplot.subplots(figsize=(8, 3.6))
     for name, result in results.items():
         epoch, rate = _columns(result.history, "epoch", "lr")
         axes.plot(epoch, rate, marker=".", **rung_look(name))
-    axes.set(xlabel="Epoch", ylabel="Learning rate", yscale="log", title=title)
+    axes.set(xlabel="Epoch", ylabel="Learning rate", ylim=(0, None), title=title)
     axes.legend()
     return figure
 
@@ -260,8 +264,8 @@ def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[st
         best = epoch == result.best_epoch
         axes.plot(epoch[best], validation[best], "o", color="black", label="best epoch, kept")
         axes.axhline(np.log(2), color="grey", ls=":", label="guessing, $\\ln 2$")
-        axes.set(xlabel="Epoch", title=label)
-        axes.legend()
+        axes.set(xlabel="Epoch", title=label, xlim=(0.5, len(epoch) + 0.5))
+    panels[0, 0].legend()
     for axes in panels[:, 0]:
         axes.set_ylabel("Binary cross-entropy\n(nats per event)")
     figure.suptitle(title)
