@@ -189,6 +189,7 @@ def run_ladder(options):
     """Train the classifiers, write their figures, draw them and show the tables."""
     from hepgmm import plots
     from hepgmm.ladder import SETTINGS, climb, ladder_table
+    from hepgmm.ladder.tables import COLUMNS, REJECTIONS
     from hepgmm.plots.classifiers import rejection_curves
 
     figures = climb(
@@ -206,7 +207,7 @@ def run_ladder(options):
         curves = rejection_curves(figures["settings"][setting]["rungs"], title=setting)
         plots.save_svg(options.output.with_name(f"{options.output.stem}_{setting}.svg"), curves)
         print(f"setting: {setting}")
-        print(ladder_table(figures, setting).to_string())
+        print(ladder_table(figures, setting, COLUMNS | REJECTIONS).to_string())
 
 
 def fill_plan(command):

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from hepgmm.report import format_measurement
 
-__all__ = ["COLUMNS", "ladder_table"]
+__all__ = ["COLUMNS", "REJECTIONS", "ladder_table"]
 
-#: Figures of the table: name → heading.
+#: Columns of the table: figure → heading.
 COLUMNS = {
     "auc": "AUC",
-    "rejection_70": "rejection at 70%",
-    **{f"rejection_{efficiency}": f"at {efficiency}%" for efficiency in (60, 50, 30, 10)},
+    "above_trees": "above the trees",
+    "rejection_60": "rejection at 60%",
+    "minutes": "minutes",
 }
+#: Background rejection at signal efficiencies.
+REJECTIONS = {f"rejection_{efficiency}": f"{efficiency}%" for efficiency in (70, 60, 50, 30, 10)}
 
 
 def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
@@ -26,12 +29,13 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
     setting
         Of ``hepgmm.ladder.SETTINGS``.
     columns
-        Name of a figure → heading.
+        Name of a figure → heading; ``above_trees``, the AUC above that of the boosted trees, and
+        ``minutes`` of a training are such figures, too.
 
     Returns
     -------
     pandas.DataFrame
-        Of strings, with the AUC above that of the boosted trees and the minutes of a training.
+        Of strings.
 
     Examples
     --------
@@ -45,13 +49,12 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
 
     rows = {}
     for name, rung in figures["settings"][setting]["rungs"].items():
-        row = {
-            heading: format_measurement(rung["figures"].get(column, "–"))
-            for column, heading in columns.items()
-        }
-        above = "–" if name == "trees" else format_measurement(rung["above_trees"])
-        rows[rung["title"]] = row | {
-            "above the trees": above,
+        found = rung["figures"] | {
+            "above_trees": "–" if name == "trees" else rung["above_trees"],
             "minutes": f"{rung['seconds'] / 60:.1f}",
+        }
+        rows[rung["title"]] = {
+            heading: format_measurement(found.get(column, "–"))
+            for column, heading in columns.items()
         }
     return pd.DataFrame(rows).T
