@@ -1,5 +1,6 @@
 """The rendered pages, as ``make book`` leaves them in ``_build/html``."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -79,6 +80,13 @@ def test_no_figure_is_missing_from_the_text(page):
     # The examples of the API may end in an error; a cell of a notebook may not.
     outputs = [output.get_text() for output in article.select(".cell_output")]
     assert not [text for text in outputs if "Traceback (most recent call last)" in text]
+
+
+@each_page
+def test_tables_are_tables(page):
+    """A row of dashes is what is left of a Markdown table that was taken for text."""
+    text = soup(page).find("article").get_text()
+    assert not re.search(r"\|\s*(---|—)\s*\|", text)
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
