@@ -44,13 +44,27 @@ ABSOLUTE_NAMES = ("sum of pT [GeV]", "pT of the hardest [GeV]")
 """Further columns if the tracks have their pT in GeV, too."""
 
 
-class EventSummaries(nn.Module):
-    """Some thirty numbers of each event, in double precision; a layer without weights.
+class EventFeatures(nn.Module):
+    """Numbers of each event, in double precision: a layer without weights.
 
     Parameters
     ----------
     n_columns : int
         Of the tracks: 5, or 6 if they have their pT in GeV, too.
+
+    Attributes
+    ----------
+    absolute : bool
+        Whether they have.
+    """
+
+    def __init__(self, n_columns):
+        super().__init__()
+        self.n_columns, self.absolute = n_columns, n_columns == len(COLUMNS)
+
+
+class EventSummaries(EventFeatures):
+    """Some thirty numbers that physics suggests; arguments of ``EventFeatures``.
 
     Examples
     --------
@@ -59,14 +73,10 @@ class EventSummaries(nn.Module):
     torch.Size([2, 31])
     """
 
-    def __init__(self, n_columns):
-        super().__init__()
-        self.n_columns = n_columns
-
     @property
     def formulas(self):
         """What each of the numbers is."""
-        return SUMMARY_NAMES + (ABSOLUTE_NAMES if self.n_columns == len(COLUMNS) else ())
+        return SUMMARY_NAMES + (ABSOLUTE_NAMES if self.absolute else ())
 
     def forward(self, X, mask):
         """Numbers, float64, shape (n, len(formulas)), of tracks X, shape (n, T, n_columns)."""
@@ -119,18 +129,13 @@ class EventSummaries(nn.Module):
             (pt * central).sum(1),
             mean(central.double()),
         ]
-        if self.n_columns == len(COLUMNS):
+        if self.absolute:
             columns += [X[..., 5].sum(1), X[..., 5].gather(1, hardest)[:, 0]]
         return torch.stack([column.double() for column in columns], dim=1)
 
 
-class EventPt(nn.Module):
+class EventPt(EventFeatures):
     """The pT of an event that there is to cut on: of the hardest track, and of all selected tracks.
-
-    Parameters
-    ----------
-    n_columns : int
-        Of the tracks: 5, or 6 if they have their pT in GeV, too.
 
     Examples
     --------
@@ -138,21 +143,17 @@ class EventPt(nn.Module):
     [[1.0, 2.0]]
     """
 
-    def __init__(self, n_columns):
-        super().__init__()
-        self.n_columns = n_columns
-
     @property
     def formulas(self):
         """What each of the numbers is."""
         relative = ("hardest, relative", "selected tracks, relative")
         absolute = ("hardest [GeV]", "selected tracks [GeV]")
-        return relative + (absolute if self.n_columns == len(COLUMNS) else ())
+        return relative + (absolute if self.absolute else ())
 
     def forward(self, X, mask):
         """Numbers, float64, shape (n, len(formulas)), of tracks X, shape (n, T, n_columns)."""
         X = X.double().masked_fill(~mask.unsqueeze(-1), 0.0)
-        columns = [X[..., 0], X[..., 5]] if self.n_columns == len(COLUMNS) else [X[..., 0]]
+        columns = [X[..., 0], X[..., 5]] if self.absolute else [X[..., 0]]
         return torch.stack([y for x in columns for y in (x.max(1).values, x.sum(1))], dim=1)
 
 

@@ -39,10 +39,19 @@ def toy():
 
 
 @pytest.fixture
-def run(toy, tmp_path):
-    """Train a small transformer for a moment; anything can be overridden."""
+def small_transformer():
+    """Makes the network that ``run`` trains unless it is given another."""
 
-    small = {"width": 8, "n_heads": 2, "n_blocks": 1, "feedforward": 16}
+    def small_transformer(seed=1, **options):
+        options = {"width": 8, "n_heads": 2, "n_blocks": 1, "feedforward": 16} | options
+        return Transformer(seed=seed, **options)
+
+    return small_transformer
+
+
+@pytest.fixture
+def run(toy, tmp_path, small_transformer):
+    """Train a small transformer for a moment; anything can be overridden."""
 
     def run(model=None, *, directory="run", **options):
         options = {
@@ -56,8 +65,6 @@ def run(toy, tmp_path):
             "progress": False,
             "accelerator": "cpu",
         } | options
-        return train(
-            model or Transformer(seed=1, **small), directory=tmp_path / directory, **options
-        )
+        return train(model or small_transformer(), directory=tmp_path / directory, **options)
 
     return run
