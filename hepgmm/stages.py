@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hepgmm.classify.registry import RUNGS
+from hepgmm.classify.registry import NETWORKS, RUNGS
 
-__all__ = ["CURES", "OTHER_KEYS", "RUNG_CODE", "RUNG_KEYS", "STAGES", "Stage", "rung_stage"]
+__all__ = ["CURES", "OTHER_KEYS", "RUNG_KEYS", "STAGES", "Stage", "rung_code", "rung_stage"]
 
 # None is the paper's plain model; the other two are the cures of speckles that it proposes.
 CURES = (None, "clipped", "scaled")
@@ -110,15 +110,10 @@ _SHARED = (
     "collide/helix",
     "events",
 )
-#: What trains rungs.
-RUNG_CODE = (
+_SCORE = (
     "statistics",
     "mixture/sampling",
-    "classify/cuts",
-    "classify/fitted",
     "classify/metrics",
-    "classify/summaries",
-    "classify/trees",
     "classify/features",
     "classify/feature_tables",
     "classify/samples",
@@ -126,6 +121,9 @@ RUNG_CODE = (
     "classify/narrow_attention",
     "classify/dropout",
     "classify/models",
+)
+_FITTED = ("classify/cuts", "classify/fitted", "classify/summaries", "classify/trees")
+_NETWORKS = (
     "classify/particle_transformer",
     "classify/rungs",
     "classify/epochs",
@@ -133,6 +131,19 @@ RUNG_CODE = (
     "classify/learning",
     "classify/training",
 )
+
+
+def rung_code(name: str) -> tuple[str, ...]:
+    """The modules that train a rung of the ladder; of one's own, which may use any, all of them.
+
+    Examples
+    --------
+    >>> "classify/trees" in rung_code("deepsets"), "classify/trees" in rung_code("trees")
+    (False, True)
+    """
+    if name not in RUNGS:
+        return _SCORE + _FITTED + _NETWORKS
+    return _SCORE + (_NETWORKS if name in NETWORKS else _FITTED)
 
 
 def rung_stage(name: str) -> Stage:
@@ -144,7 +155,7 @@ def rung_stage(name: str) -> Stage:
     ('training.batch_size',)
     """
     keys = tuple(f"training.{key}" for part in RUNG_KEYS.get(name, OTHER_KEYS) for key in part)
-    return Stage(".safetensors", keys=keys, needs=("datasets",), code=RUNG_CODE)
+    return Stage(".safetensors", keys=keys, needs=("datasets",), code=rung_code(name))
 
 
 STAGES: dict[str, Stage] = {

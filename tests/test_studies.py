@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from hepgmm.classify import load_model, predict
 from hepgmm.classify.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
 from hepgmm.classify.samples import COLUMNS, Sample
 from hepgmm.cli import main
@@ -141,6 +142,20 @@ def test_only_rungs_that_ask_for_it_have_fresh_pileup(monkeypatch):
         setting = Setting("quick", SMALL, fresh=fresh)
         for name, given in zip(("trees", "deepsets", "vertex_transformer"), expected, strict=True):
             assert (setting.train(name) == setting.fresh_sample) == given
+
+
+def test_a_network_scores_other_test_events_without_another_training(cache):
+    training, steps = {"epochs": 1, "batch_size": 32}, []
+    heavy = {"data": {"llp_masses": [300.0, 1000.0]}}
+    for test in (None, heavy):
+        setting = Setting("quick", SMALL, test=test, workers=1)
+        done = setting.train("deepsets", training=training, progress=steps.append)
+        model, parts = load_model(done.models[0]), setting.samples()
+        expected = predict(model, parts["test"].X, parts["test"].mask)
+        np.testing.assert_allclose(done.scores[0], expected, atol=1e-6)
+    assert len(list(cache.rglob("rung-deepsets-*.safetensors"))) == 1
+    assert len(list(cache.rglob("rung-deepsets-*.npz"))) == 2
+    assert len(steps) == 2
 
 
 def test_measured_once_and_read_from_then_on(cache, monkeypatch):

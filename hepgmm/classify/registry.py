@@ -35,6 +35,8 @@ RUNGS = (
     "track_transformer",
     "particle_transformer",
 )
+#: Those that are networks.
+NETWORKS = RUNGS[2:]
 
 
 def register(name, *, title):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from hepgmm.classify.samples import COLUMNS
 
@@ -13,6 +14,7 @@ __all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "EventPt", "EventSummaries", "even
 # Export to ONNX rounds constants to single precision; so rounded, they are the same everywhere.
 _D0_STEPS = tuple(np.float32((0.1, 1.0, 10.0, 100.0)).tolist())
 _D0_FLOOR, _CONE, _TURN, _DECADE = np.float32((1e-3, 0.16, 2 * np.pi, np.log(10))).tolist()
+_OPPOSITE = 2.0
 _LEADING = (1, 2, 5, 10, 20)
 
 SUMMARY_NAMES = (
@@ -25,12 +27,16 @@ SUMMARY_NAMES = (
     "spread of eta",
     "pT-weighted spread of eta",
     "pT around the hardest track",
+    "pT around the hardest track outside of it",
+    "pT opposite to the hardest track",
     *(f"fraction |d0| > {step:g} mm" for step in _D0_STEPS),
     *(f"pT fraction |d0| > {step:g} mm" for step in _D0_STEPS),
     "largest log |d0|",
     "mean log |d0|",
     "pT-weighted log |d0|",
     "log |d0| of the hardest",
+    "log |d0| of the second hardest",
+    "log |d0| of the third hardest",
     "pT-weighted dz",
     "spread of dz",
     "pT-weighted spread of dz",
@@ -64,13 +70,13 @@ class EventFeatures(nn.Module):
 
 
 class EventSummaries(EventFeatures):
-    """Some thirty numbers that physics suggests; arguments of ``EventFeatures``.
+    """Some thirty-five numbers that physics suggests; arguments of ``EventFeatures``.
 
     Examples
     --------
     >>> summaries = EventSummaries(5)
     >>> summaries(torch.ones(2, 80, 5), torch.ones(2, 80, dtype=torch.bool)).shape
-    torch.Size([2, 31])
+    torch.Size([2, 35])
     """
 
     @property
@@ -80,13 +86,15 @@ class EventSummaries(EventFeatures):
 
     def forward(self, X, mask):
         """Numbers, float64, shape (n, len(formulas)), of tracks X, shape (n, T, n_columns)."""
+        missing = max(0, max(_LEADING) - X.shape[1])
+        X, mask = F.pad(X, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         X = X.double().masked_fill(~mask.unsqueeze(-1), 0.0)
         pt, eta, phi, d0, dz = X[..., :5].unbind(-1)
         # onnxruntime has no cosine in double precision.
         px, py = pt * phi.float().cos(), pt * phi.float().sin()
         n_tracks = mask.sum(1).clamp(min=1)
         sum_pt = pt.sum(1).clamp(min=torch.finfo(torch.float64).tiny)
-        leading = pt.topk(min(max(_LEADING), pt.shape[1])).values
+        leading, order = pt.topk(max(_LEADING))
         hardest = pt.argmax(1, keepdim=True)
 
         def mean(x):
@@ -98,14 +106,17 @@ class EventSummaries(EventFeatures):
         def spread(x, average):
             return (average(x**2) - average(x) ** 2).clamp(min=0).sqrt()
 
-        def from_hardest(x):
-            return x - x.gather(1, hardest)
+        def distances(track):
+            delta_phi = phi - phi.gather(1, track)
+            delta_phi = delta_phi - _TURN * torch.round(delta_phi / _TURN)
+            return (eta - eta.gather(1, track)) ** 2 + delta_phi**2, delta_phi.abs()
 
         log_d0 = torch.log(d0.abs() + _D0_FLOOR) / _DECADE
-        delta_phi = from_hardest(phi)
-        delta_phi = delta_phi - _TURN * torch.round(delta_phi / _TURN)
-        near = from_hardest(eta) ** 2 + delta_phi**2 < _CONE
-        together, central = from_hardest(dz).abs() < 1.0, dz.abs() < 1.0
+        squared, delta_phi = distances(hardest)
+        near, opposite = squared < _CONE, delta_phi > _OPPOSITE
+        beyond = pt * ~near
+        near_beyond = distances(beyond.argmax(1, keepdim=True))[0] < _CONE
+        together, central = (dz - dz.gather(1, hardest)).abs() < 1.0, dz.abs() < 1.0
         columns = [
             mask.sum(1),
             *(leading[:, :k].sum(1) for k in _LEADING),
@@ -116,12 +127,14 @@ class EventSummaries(EventFeatures):
             spread(eta, mean),
             spread(eta, weighted),
             (pt * near).sum(1),
+            (beyond * near_beyond).sum(1),
+            (pt * opposite).sum(1),
             *(mean((d0.abs() > step).double()) for step in _D0_STEPS),
             *(weighted((d0.abs() > step).double()) for step in _D0_STEPS),
             log_d0.max(1).values,
             mean(log_d0),
             weighted(log_d0),
-            log_d0.gather(1, hardest)[:, 0],
+            *log_d0.gather(1, order[:, :3]).unbind(1),
             weighted(dz),
             spread(dz, mean),
             spread(dz, weighted),

@@ -75,7 +75,7 @@ _TABLES = {
 
 @register("trees", title="Boosted trees")
 class BoostedTrees(FittedModel):
-    """Gradient-boosted trees on some thirty summaries of an event.
+    """Gradient-boosted trees on some thirty-five summaries of an event.
 
     Boosting stops when a tenth of the training events, set aside, no longer gains by it.
 

@@ -123,9 +123,10 @@ def _train_on_preset(options, training, own):
         raise ValueError(f"-p {next(iter(own))}: with --preset the model is that of the ladder")
     setting = Setting(options.preset, **SETTINGS[options.setting], seed=options.seed)
     done = setting.train(options.model, training=training or None)
-    weights = done.paths[0].with_suffix(".safetensors")
+    weights = done.models[0]
     if not weights.exists():
-        raise ValueError(f"{weights}: gone, though its scores are kept; remove {done.paths[0]}")
+        scores = weights.with_name(f"{weights.stem}-*.npz")
+        raise ValueError(f"{weights}: gone, though its scores are kept; remove {scores}")
     model = load_model(weights)
     samples = setting.samples()
     network = hasattr(classifier_class(options.model), "architecture")

@@ -136,11 +136,12 @@ class Setting:
         fresh = hasattr(cls, "architecture") and (
             cls.fresh_pileup if self.fresh is None else self.fresh
         )
-        keys = [each.key("datasets") for each in (self.training, self.test)]
+        made = [self.change, *map(code_fingerprint, CODE)]
         return trained_scores(
             name,
             self.samples,
-            key=digest([keys, self.change, self.part, *map(code_fingerprint, CODE)]),
+            key=digest([self.training.key("datasets"), self.part, *made]),
+            test_key=digest([self.test.key("datasets"), *made]),
             cache=self.training.cache,
             seeds=[[self.seed, number] for number in range(trainings)],
             fresh=self.fresh_sample if fresh else None,

@@ -13,7 +13,7 @@ from hepgmm.cache import code_fingerprint, digest
 from hepgmm.classify.registry import classifier_class, code_of, make_classifier
 from hepgmm.classify.storage import ARCHITECTURES, save_model
 from hepgmm.io_utils import atomic_write
-from hepgmm.stages import RUNG_CODE
+from hepgmm.stages import rung_code
 
 __all__ = ["Trainings", "trained_scores"]
 
@@ -29,14 +29,14 @@ class Trainings(NamedTuple):
         Mean of a training.
     key
         Digest of everything that decides the scores: events, settings, the rung and its code.
-    paths
-        Files of the scores; beside each, with the ending ``.safetensors``, the trained model.
+    models
+        Files of the trained models; those of one's own rungs need not exist.
     """
 
     scores: np.ndarray
     seconds: float
     key: str
-    paths: list[Path]
+    models: list[Path]
 
 
 def trained_scores(
@@ -44,13 +44,17 @@ def trained_scores(
     samples,
     *,
     key: str,
+    test_key: str,
     cache: Path,
     seeds: Sequence,
     fresh=None,
     training: dict | None = None,
     progress: Callable = print,
 ) -> Trainings:
-    """Scores of the test events from each training of a rung; a training that is kept is read.
+    """Scores of the test events from each training of a rung; what is kept is read.
+
+    A network that is kept scores further test events without another training. Whatever else is
+    fitted within minutes is fitted again.
 
     Parameters
     ----------
@@ -60,7 +64,9 @@ def trained_scores(
         ``train``, ``validation`` and ``test``; a function that makes them, so that they need not be
         made if all trainings are kept.
     key
-        Digest of what decides the samples.
+        Digest of what decides the training and validation events.
+    test_key
+        The same of the test events.
     cache
         Folder; a network keeps its checkpoints there, too.
     seeds
@@ -76,35 +82,37 @@ def trained_scores(
     -------
     Trainings
     """
-    cls, rows, keys, paths = classifier_class(name), [], [], []
-    code = [*map(code_fingerprint, RUNG_CODE), *code_of(cls)]
+    rows, keys, models = [], [], []
+    code = [*map(code_fingerprint, rung_code(name)), *code_of(classifier_class(name))]
     for number, seed in enumerate(seeds):
-        keys.append(digest([key, name, training, seed, code, fresh is not None]))
-        path = cache / f"rung-{name}-{keys[-1]}.npz"
-        paths.append(path)
+        trained = digest([key, name, training, seed, code, fresh is not None])
+        keys.append(digest([trained, test_key]))
+        model = cache / f"rung-{name}-{trained}.safetensors"
+        models.append(model)
+        path = cache / f"rung-{name}-{trained}-{keys[-1]}.npz"
         if not path.exists():
             progress(f"{name}, {number + 1}")
             parts, start = samples(), time.perf_counter()
-            rung = fit(name, parts, seed, fresh, training, path)
+            rung = fit(name, parts, seed, fresh, training, model.with_suffix(""))
             seconds = time.perf_counter() - start
             if hasattr(rung, "history"):  # of epochs before an interruption, too
                 seconds = sum(epoch["seconds"] for epoch in rung.history)
             scores = rung.predict_proba(parts["test"].X, parts["test"].mask)
             if type(getattr(rung, "model", None)) in ARCHITECTURES.values():
-                save_model(path.with_suffix(".safetensors"), rung.model)
+                save_model(model, rung.model)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, scores=scores, seconds=seconds)
         with np.load(path, allow_pickle=False) as kept:
             rows.append((kept["scores"], float(kept["seconds"])))
     scores, seconds = zip(*rows, strict=True)
-    return Trainings(np.stack(scores), float(np.mean(seconds)), digest(keys), paths)
+    return Trainings(np.stack(scores), float(np.mean(seconds)), digest(keys), models)
 
 
-def fit(name, samples, seed, fresh, training, path):
-    """A trained rung; a network keeps its checkpoints beside ``path``."""
+def fit(name, samples, seed, fresh, training, directory):
+    """A trained rung; a network keeps its checkpoints in ``directory``, and goes on from there."""
     options = {}
     if hasattr(classifier_class(name), "architecture"):
-        options = {"directory": path.with_suffix(""), "training": {**(training or {})}}
+        options = {"directory": directory, "training": {**(training or {})}}
         if fresh:
             options["training"]["fresh"] = fresh
     number = int(np.random.SeedSequence(seed).generate_state(1)[0])

@@ -39,6 +39,10 @@ def test_summaries_of_an_event_by_hand():
         "pT within 1 mm in dz of 0": 0.0,
         "fraction |dz| < 1 mm": 0.0,
         "pT around the hardest track": 0.5,
+        "pT around the hardest track outside of it": 0.3,
+        "pT opposite to the hardest track": 0.2,
+        "log |d0| of the second hardest": np.log10(5.001),
+        "log |d0| of the third hardest": np.log10(20.001),
     }
     for name, value in expected.items():
         assert column(summaries, name)[0] == pytest.approx(value), name
@@ -58,6 +62,13 @@ def test_an_event_without_tracks_is_finite():
     summaries = event_summaries(np.zeros((1, 4, 5)), np.zeros((1, 4), dtype=bool))
     assert np.isfinite(summaries).all()
     assert column(summaries, "number of tracks")[0] == 0
+
+
+def test_fewer_tracks_than_the_summaries_ask_for_are_as_if_padded(toy):
+    sample = toy(30, seed=1)
+    mask = sample.mask & (np.arange(sample.mask.shape[1]) < 2)
+    short = event_summaries(sample.X[:, :2], mask[:, :2])
+    np.testing.assert_array_equal(short, event_summaries(sample.X, mask))
 
 
 def test_trees_learn_and_are_reproducible(toy):
