@@ -121,8 +121,9 @@ _SCORE = (
     "classify/narrow_attention",
     "classify/dropout",
     "classify/models",
+    "classify/fitted",
 )
-_FITTED = ("classify/cuts", "classify/fitted", "classify/summaries", "classify/trees")
+_FITTED = ("classify/cuts", "classify/summaries", "classify/trees")
 _NETWORKS = (
     "classify/particle_transformer",
     "classify/rungs",

@@ -6,7 +6,7 @@ import pytest
 import hepgmm
 from hepgmm import Analysis
 from hepgmm.cache import code_fingerprint
-from hepgmm.classify.registry import RUNGS
+from hepgmm.classify.registry import RUNGS, classifier_class
 from hepgmm.presets import SCHEMA
 from hepgmm.stages import STAGES, Stage, rung_code
 
@@ -44,10 +44,17 @@ def test_the_key_of_a_rung_covers_all_code_that_trains_it():
     modules = {"pt_cut": "classify/cuts", "trees": "classify/trees", "mlp": "classify/rungs"}
     for rung, own in modules.items():
         # that networks are stored as fitted rungs are does not change a training
-        fitted = {"cuts", "trees", "fitted", "summaries"} if rung == "mlp" else set()
+        fitted = {"cuts", "trees", "summaries"} if rung == "mlp" else set()
         found = {own, *imports(own)} - others - {f"classify/{name}" for name in fitted}
         assert found <= set(rung_code(rung)), rung
         assert found <= set(rung_code("one_of_my_own"))
+
+
+def test_a_change_of_the_trees_leaves_networks_as_they_are():
+    for name in RUNGS:
+        own = hasattr(classifier_class(name), "architecture")
+        assert ("classify/summaries" in rung_code(name)) != own
+        assert ("classify/training" in rung_code(name)) == own
 
 
 def test_the_fingerprint_is_blind_to_comments_and_docstrings(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ RUNGS = (
     "particle_transformer",
 )
 #: Those that are networks.
-NETWORKS = RUNGS[2:]
+NETWORKS = tuple(name for name in RUNGS if name not in ("pt_cut", "trees"))
 
 
 def register(name, *, title):

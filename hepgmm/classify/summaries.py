@@ -13,7 +13,7 @@ __all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "EventPt", "EventSummaries", "even
 
 # Export to ONNX rounds constants to single precision; so rounded, they are the same everywhere.
 _D0_STEPS = tuple(np.float32((0.1, 1.0, 10.0, 100.0)).tolist())
-_D0_FLOOR, _CONE, _TURN, _DECADE = np.float32((1e-3, 0.16, 2 * np.pi, np.log(10))).tolist()
+_D0_FLOOR, _CONE_SQUARED, _TURN, _DECADE = np.float32((1e-3, 0.16, 2 * np.pi, np.log(10))).tolist()
 _OPPOSITE = 2.0
 _LEADING = (1, 2, 5, 10, 20)
 
@@ -26,8 +26,8 @@ SUMMARY_NAMES = (
     "pT-weighted |eta|",
     "spread of eta",
     "pT-weighted spread of eta",
-    "pT around the hardest track",
-    "pT around the hardest track outside of it",
+    "pT in a cone around the hardest track",
+    "pT in a cone around the hardest outside that cone",
     "pT opposite to the hardest track",
     *(f"fraction |d0| > {step:g} mm" for step in _D0_STEPS),
     *(f"pT fraction |d0| > {step:g} mm" for step in _D0_STEPS),
@@ -44,7 +44,9 @@ SUMMARY_NAMES = (
     "pT within 1 mm in dz of 0",
     "fraction |dz| < 1 mm",
 )
-"""Columns of :func:`event_summaries`; pT is relative to the event's sum, d0 and dz in mm."""
+"""Columns of :func:`event_summaries`; pT is relative to the event's sum, d0 and dz in mm.
+
+A cone has ΔR < 0.4; opposite is |Δφ| > 2."""
 
 ABSOLUTE_NAMES = ("sum of pT [GeV]", "pT of the hardest [GeV]")
 """Further columns if the tracks have their pT in GeV, too."""
@@ -70,7 +72,7 @@ class EventFeatures(nn.Module):
 
 
 class EventSummaries(EventFeatures):
-    """Some thirty-five numbers that physics suggests; arguments of ``EventFeatures``.
+    """Thirty-five numbers that physics suggests, 37 with pT in GeV; arguments of ``EventFeatures``.
 
     Examples
     --------
@@ -86,16 +88,21 @@ class EventSummaries(EventFeatures):
 
     def forward(self, X, mask):
         """Numbers, float64, shape (n, len(formulas)), of tracks X, shape (n, T, n_columns)."""
-        missing = max(0, max(_LEADING) - X.shape[1])
-        X, mask = F.pad(X, (0, 0, 0, missing)), F.pad(mask, (0, missing))
+        missing = max(_LEADING) - X.shape[1]
+        if missing > 0:
+            X, mask = F.pad(X, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         X = X.double().masked_fill(~mask.unsqueeze(-1), 0.0)
         pt, eta, phi, d0, dz = X[..., :5].unbind(-1)
         # onnxruntime has no cosine in double precision.
         px, py = pt * phi.float().cos(), pt * phi.float().sin()
         n_tracks = mask.sum(1).clamp(min=1)
         sum_pt = pt.sum(1).clamp(min=torch.finfo(torch.float64).tiny)
-        leading, order = pt.topk(max(_LEADING))
-        hardest = pt.argmax(1, keepdim=True)
+        leading, order, left = pt.topk(max(_LEADING)).values, [], pt
+        # Not the indices of topk: which of two equal pT comes first is up to the machine.
+        for _ in range(3):
+            order.append(left.argmax(1, keepdim=True))
+            left = left.scatter(1, order[-1], -1.0)
+        hardest = order[0]
 
         def mean(x):
             return (x * mask).sum(1) / n_tracks
@@ -113,9 +120,9 @@ class EventSummaries(EventFeatures):
 
         log_d0 = torch.log(d0.abs() + _D0_FLOOR) / _DECADE
         squared, delta_phi = distances(hardest)
-        near, opposite = squared < _CONE, delta_phi > _OPPOSITE
+        near, opposite = squared < _CONE_SQUARED, delta_phi > _OPPOSITE
         beyond = pt * ~near
-        near_beyond = distances(beyond.argmax(1, keepdim=True))[0] < _CONE
+        near_beyond = distances(beyond.argmax(1, keepdim=True))[0] < _CONE_SQUARED
         together, central = (dz - dz.gather(1, hardest)).abs() < 1.0, dz.abs() < 1.0
         columns = [
             mask.sum(1),
@@ -134,7 +141,7 @@ class EventSummaries(EventFeatures):
             log_d0.max(1).values,
             mean(log_d0),
             weighted(log_d0),
-            *log_d0.gather(1, order[:, :3]).unbind(1),
+            *log_d0.gather(1, torch.cat(order, 1)).unbind(1),
             weighted(dz),
             spread(dz, mean),
             spread(dz, weighted),

@@ -25,23 +25,37 @@ class TreeEnsemble(nn.Module):
     ----------
     n_columns : int
         Of the tracks.
+    features : sequence of str
+        Formulas of the ``EventSummaries`` that the trees were fitted to, in their order.
     n_trees, n_nodes : int
         The nodes of all trees are in one table.
     depth : int
         Of the deepest tree.
 
+    Raises
+    ------
+    ValueError
+        If the summaries are others by now.
+
     Examples
     --------
-    >>> trees = TreeEnsemble(n_columns=5, n_trees=2, n_nodes=6, depth=1)
+    >>> features = EventSummaries(5).formulas
+    >>> trees = TreeEnsemble(n_columns=5, features=features, n_trees=2, n_nodes=6, depth=1)
     >>> trees(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool))
     tensor([0., 0., 0., 0.])
     """
 
-    def __init__(self, *, n_columns, n_trees, n_nodes, depth):
+    def __init__(self, *, n_columns, features, n_trees, n_nodes, depth):
         super().__init__()
         self.features = EventSummaries(n_columns)
+        if tuple(features) != self.features.formulas:
+            raise ValueError(
+                "trees were fitted to other summaries of events than this hepgmm makes; "
+                "train them again"
+            )
         self.hyperparameters = {
             "n_columns": n_columns,
+            "features": list(features),
             "n_trees": n_trees,
             "n_nodes": n_nodes,
             "depth": depth,
@@ -130,6 +144,7 @@ def as_tensors(trees, n_columns):
     first = np.repeat(roots[:-1], np.diff(roots))
     model = TreeEnsemble(
         n_columns=n_columns,
+        features=EventSummaries(n_columns).formulas,
         n_trees=len(tables),
         n_nodes=len(nodes),
         depth=int(nodes["depth"].max()),

@@ -13,7 +13,6 @@ COLUMNS = {
     "auc": "AUC",
     "above_trees": "above the trees",
     "rejection_60": "rejection at 60%",
-    "minutes": "minutes",
 }
 #: Background rejection at signal efficiencies.
 REJECTIONS = {f"rejection_{efficiency}": f"{efficiency}%" for efficiency in (70, 60, 50, 30, 10)}
@@ -29,8 +28,7 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
     setting
         Of ``hepgmm.ladder.SETTINGS``.
     columns
-        Name of a figure → heading; ``above_trees``, the AUC above that of the boosted trees, and
-        ``minutes`` of a training are such figures, too.
+        Name of a figure → heading; ``above_trees`` is the AUC above that of the boosted trees.
 
     Returns
     -------
@@ -49,10 +47,8 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
 
     rows = {}
     for name, rung in figures["settings"][setting]["rungs"].items():
-        found = rung["figures"] | {
-            "above_trees": "–" if name == "trees" else rung["above_trees"],
-            "minutes": f"{rung['seconds'] / 60:.1f}",
-        }
+        above = "–" if name == "trees" else rung["above_trees"]
+        found = rung["figures"] | {"above_trees": above}
         rows[rung["title"]] = {
             heading: format_measurement(found.get(column, "–"))
             for column, heading in columns.items()

@@ -28,9 +28,11 @@ def rung(name, toy):
     return cls().fit(toy(200, seed=2), seed=1).model
 
 
-@pytest.mark.parametrize("name", classifier_names())
-def test_logits_are_those_of_torch_for_any_number_of_events(name, toy, tmp_path):
-    sample, model = toy(9, seed=1), rung(name, toy)
+@pytest.mark.parametrize(
+    ("name", "n_tracks"), [*((name, 24) for name in classifier_names()), ("trees", 8)]
+)
+def test_logits_are_those_of_torch_for_any_number_of_events(name, n_tracks, toy, tmp_path):
+    sample, model = toy(9, seed=1, n_tracks=n_tracks), rung(name, toy)
     mask = sample.mask.copy()
     mask[4] = False
     model.train()

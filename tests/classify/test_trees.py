@@ -9,6 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 from hepgmm.classify.cuts import PtCut
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.samples import Sample
+from hepgmm.classify.storage import load_model, save_model
 from hepgmm.classify.summaries import SUMMARY_NAMES, EventPt, event_summaries
 from hepgmm.classify.trees import BoostedTrees
 
@@ -38,14 +39,49 @@ def test_summaries_of_an_event_by_hand():
         "pT within 1 mm in dz of the hardest": 0.8,
         "pT within 1 mm in dz of 0": 0.0,
         "fraction |dz| < 1 mm": 0.0,
-        "pT around the hardest track": 0.5,
-        "pT around the hardest track outside of it": 0.3,
         "pT opposite to the hardest track": 0.2,
         "log |d0| of the second hardest": np.log10(5.001),
         "log |d0| of the third hardest": np.log10(20.001),
     }
     for name, value in expected.items():
         assert column(summaries, name)[0] == pytest.approx(value), name
+
+
+def test_cones_of_an_event_by_hand():
+    """Two cones that overlap, each over φ = ±π, and tracks on both sides of |Δφ| = 2."""
+    phi = np.array([3.1, -3.1, -2.8, -2.5, -2.2, 3.1 - 1.9, 3.1 - 2.1])
+    pt = np.array([0.35, 0.05, 0.2, 0.15, 0.05, 0.1, 0.1])
+    X = np.zeros((1, 7, 5))
+    X[0, :, 0], X[0, :, 2] = pt, phi
+    expected = {
+        "pT in a cone around the hardest track": 0.35 + 0.05 + 0.2,
+        "pT in a cone around the hardest outside that cone": 0.15 + 0.05,
+        "pT opposite to the hardest track": 0.1,
+    }
+    for order in (np.arange(7), np.arange(7)[::-1], np.array([3, 5, 1, 0, 2, 6, 4])):
+        summaries = event_summaries(X[:, order], np.ones((1, 7), dtype=bool))
+        for name, value in expected.items():
+            assert column(summaries, name)[0] == pytest.approx(value), name
+
+
+def test_the_order_of_tracks_changes_nothing(toy):
+    sample, order = toy(30, seed=1), np.random.default_rng(2).permutation(toy(1, seed=1).X.shape[1])
+    summaries = event_summaries(sample.X[:, order], sample.mask[:, order])
+    np.testing.assert_allclose(
+        summaries, event_summaries(sample.X, sample.mask), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_trees_of_other_summaries_are_refused(toy, tmp_path, monkeypatch):
+    model = BoostedTrees(max_iter=3).fit(toy(200, seed=2), seed=1).model
+    save_model(tmp_path / "trees.safetensors", model)
+    assert load_model(tmp_path / "trees.safetensors").hyperparameters == model.hyperparameters
+    others = (SUMMARY_NAMES[1], SUMMARY_NAMES[0], *SUMMARY_NAMES[2:])
+    monkeypatch.setattr("hepgmm.classify.summaries.SUMMARY_NAMES", others)
+    with pytest.raises(
+        ValueError, match=r"trees\.safetensors: .*other summaries.* train them again"
+    ):
+        load_model(tmp_path / "trees.safetensors")
 
 
 def test_padding_and_azimuth_of_the_event_change_nothing(toy):
