@@ -17,7 +17,7 @@ __all__ = ["SETTINGS", "Setting", "merged"]
 #: Keys that decide the split of the events, beside their numbers.
 SPLIT = ("training.test_fraction", "training.validation_fraction")
 #: Modules that decide what is trained on, beside those of the stages.
-CODE = ("ladder/settings", "ladder/trainings", "datasets", "classify/changes")
+CODE = ("ladder/settings", "datasets", "classify/changes")
 
 _REAL = {"groups": {"overlay": {"pileup": "shared"}}, "test": {"overlay": {"pileup": "real"}}}
 SETTINGS: dict[str, dict] = {

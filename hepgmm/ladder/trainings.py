@@ -84,7 +84,8 @@ def trained_scores(
     """
     rows, keys, models = [], [], []
     code = [*map(code_fingerprint, rung_code(name)), *code_of(classifier_class(name))]
-    for number, seed in enumerate(seeds):
+    for number, entropy in enumerate(seeds):
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         trained = digest([key, name, training, seed, code, fresh is not None])
         keys.append(digest([trained, test_key]))
         model = cache / f"rung-{name}-{trained}.safetensors"
@@ -115,6 +116,5 @@ def fit(name, samples, seed, fresh, training, directory):
         options = {"directory": directory, "training": {**(training or {})}}
         if fresh:
             options["training"]["fresh"] = fresh
-    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
     parts = samples["train"], samples["validation"]
-    return make_classifier(name, **options).fit(*parts, seed=number, progress=True)
+    return make_classifier(name, **options).fit(*parts, seed=seed, progress=True)
