@@ -279,7 +279,9 @@ def calibration(curves: Mapping[str, tuple], *, title: str):
         panels.flat, curves.items(), strict=False
     ):
         axes.plot([0, 1], [0, 1], color="0.5", lw=1, ls="--")
-        axes.errorbar(predicted, observed, yerr=error, fmt="o", ms=5, color=COLOURS["signal"])
+        axes.errorbar(
+            predicted, observed, yerr=error, fmt="o", ms=5, color=COLOURS["signal"], clip_on=False
+        )
         axes.set(xlabel="predicted probability", title=label, xlim=(0, 1), ylim=(0, 1))
     for axes in panels[:, 0]:
         axes.set_ylabel("share of signal")
