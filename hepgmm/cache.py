@@ -7,10 +7,14 @@ import functools
 import hashlib
 import json
 import os
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_folder", "code_fingerprint", "digest", "project_root", "usable_cores"]
+from filelock import FileLock, Timeout
+
+__all__ = ["alone", "cache_folder", "code_fingerprint", "digest", "project_root", "usable_cores"]
 
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -79,6 +83,31 @@ def cache_folder() -> Path:
         return Path(os.environ["HEPGMM_CACHE"])
     root = project_root()
     return root / "_cache" if root else Path.home() / ".cache" / "hepgmm"
+
+
+@contextmanager
+def alone(path: Path):
+    """Make a file of the cache while no other process does; one that wants to waits, and says so.
+
+    The lock lies in ``locks/`` beside the file, and falls with the process that holds it.
+
+    Parameters
+    ----------
+    path
+        The file; look once more, inside, whether it is there by now.
+    """
+    folder = path.parent / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / path.name)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another process that makes {path.name}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def usable_cores() -> int:

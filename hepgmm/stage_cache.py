@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hepgmm.cache import code_fingerprint, digest
+from hepgmm.cache import alone, code_fingerprint, digest
 from hepgmm.classify.registry import CLASSIFIERS, RUNGS, code_of
 from hepgmm.io_utils import atomic_write
 from hepgmm.stages import STAGES, rung_stage
@@ -94,16 +94,21 @@ class StageCache:
         if path in self._kept:
             return self._kept[path]
         if not path.exists():
-            if self.progress:
-                print(f"computing {stage}{variant} ({self.label})", file=sys.stderr, flush=True)
-            start, outer, self._nested = time.perf_counter(), self._nested, 0.0
-            make(path)
-            elapsed = time.perf_counter() - start
-            with atomic_write(path.with_suffix(".seconds")) as temporary:
-                temporary.write_text(f"{elapsed - self._nested:.2f}")
-            self._nested = outer + elapsed
+            with alone(path):
+                if not path.exists():
+                    self._make(path, f"{stage}{variant}", make)
         self._kept[path] = load(path)
         return self._kept[path]
+
+    def _make(self, path, what, make):
+        if self.progress:
+            print(f"computing {what} ({self.label})", file=sys.stderr, flush=True)
+        start, outer, self._nested = time.perf_counter(), self._nested, 0.0
+        make(path)
+        elapsed = time.perf_counter() - start
+        with atomic_write(path.with_suffix(".seconds")) as temporary:
+            temporary.write_text(f"{elapsed - self._nested:.2f}")
+        self._nested = outer + elapsed
 
 
 def _stage(name):

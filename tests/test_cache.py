@@ -1,4 +1,5 @@
 import ast
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,29 @@ def test_a_change_of_the_trees_leaves_networks_as_they_are():
         own = hasattr(classifier_class(name), "architecture")
         assert ("classify/summaries" in rung_code(name)) != own
         assert ("classify/training" in rung_code(name)) == own
+
+
+def test_a_second_process_waits_for_the_file_that_a_first_one_makes(tmp_path, monkeypatch):
+    """Two threads stand for the processes; the lock is one of the file system."""
+    monkeypatch.setenv("HEPGMM_CACHE", str(tmp_path))
+    first, second = (Analysis("quick", progress=False) for _ in range(2))
+    waiting, made = threading.Event(), []
+
+    def make(path):
+        made.append(path.name)
+        thread.start()
+        assert waiting.wait(60)
+        path.write_text("events")
+
+    def ask():
+        second._get("minbias", lambda path: made.append("twice"), Path.read_text)
+
+    thread = threading.Thread(target=ask)
+    monkeypatch.setattr("hepgmm.cache.print", lambda *_, **__: waiting.set(), raising=False)
+    assert first._get("minbias", make, Path.read_text) == "events"
+    thread.join(60)
+    assert made == [first.path("minbias").name]
+    assert second._kept == first._kept
 
 
 def test_the_fingerprint_is_blind_to_comments_and_docstrings(tmp_path, monkeypatch):
