@@ -173,6 +173,11 @@ def test_measured_once_and_read_from_then_on(cache, monkeypatch):
             assert 0 <= rung["figures"]["auc"]["value"] <= 1 and rung["figures"]["auc"]["error"] > 0
     assert "difference" not in rows[0]["rungs"]["deepsets"]
     assert rows[1]["rungs"]["pt_cut"]["difference"] == {"value": 0, "error": 0, "trainings": None}
+    for row in rows:
+        cut, network = (row["rungs"][name] for name in ("pt_cut", "deepsets"))
+        areas = network["figures"]["auc"]["value"], cut["figures"]["auc"]["value"]
+        assert network["above_pt_cut"]["value"] == pytest.approx(areas[0] - areas[1], abs=1e-12)
+        assert "above_pt_cut" not in cut
     fresh = figures["studies"]["fresh"]["settings"][1]["rungs"]
     assert list(fresh) == ["pt_cut", "deepsets", "pooled_transformer"]
     assert fresh["pooled_transformer"]["figures"]["auc"]["trainings"] > 0
@@ -183,6 +188,13 @@ def test_measured_once_and_read_from_then_on(cache, monkeypatch):
     again = []
     assert measure_studies(path, **options, progress=again.append)["studies"] == figures["studies"]
     assert [step for step in again if ", 1" in step] == []
+    # Scores that are kept are read within a second, which is not what the study took.
+    slow = json.loads(path.read_text())
+    for study in slow["studies"].values():
+        study |= {"seconds": 1e6, "code": "of an earlier version"}
+    path.write_text(json.dumps(slow))
+    read = measure_studies(path, **options, progress=print)["studies"]
+    assert [study["seconds"] for study in read.values()] == [1e6, 1e6]
     assert len([step for step in steps if step == "deepsets, 1"]) == 6
     with pytest.raises(ValueError, match="of other training; name another file"):
         measure_studies(path, **options | {"training": None}, progress=print)

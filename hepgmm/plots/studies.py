@@ -48,26 +48,29 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     phrases = study.scale == "phrases"
     places = np.arange(len(rows)) if phrases else np.array([row["value"] for row in rows])
     wanted = study.figures if figures is None else figures
-    for name, marker in zip(rows[0]["rungs"], cycle(_MARKERS), strict=False):
-        for number, (key, added) in enumerate(wanted.items()):
-            figures_of = [row["rungs"][name]["figures"].get(key, {}) for row in rows]
-            found = [i for i, merit in enumerate(figures_of) if "value" in merit]
-            if not found:
-                continue
-            merits = [figures_of[i] for i in found]
-            value, error = np.array([[m["value"], m["error"]] for m in merits]).T
-            axes.errorbar(
-                places[found] + (0.04 * number if phrases else 0),
-                value,
-                yerr=error,
-                fmt=marker if phrases else f"{marker}-",
-                ms=6,
-                lw=1.2,
-                color=rung_look(name)["color"],
-                alpha=0.85,
-                fillstyle=("full", "none", "left", "right")[number % 4],
-                label=f"{rows[0]['rungs'][name]['title']} {added}".strip(),
-            )
+    series = [(name, key) for name in rows[0]["rungs"] for key in wanted]
+    merits = [[row["rungs"][name]["figures"].get(key, {}) for row in rows] for name, key in series]
+    found = np.array([["value" in merit for merit in line] for line in merits])
+    # Between phrases there is room for the markers of one to stand side by side.
+    beside = phrases * 0.08 * (found.cumsum(0) - (found.sum(0) + 1) / 2)
+    markers = dict(zip(rows[0]["rungs"], cycle(_MARKERS), strict=False))
+    for number, (name, key) in enumerate(series):
+        if not found[number].any():
+            continue
+        there = [m for m in merits[number] if "value" in m]
+        value, error = np.array([[m["value"], m["error"]] for m in there]).T
+        axes.errorbar(
+            (places + beside[number])[found[number]],
+            value,
+            yerr=error,
+            fmt=markers[name] if phrases else f"{markers[name]}-",
+            ms=6,
+            lw=1.2,
+            color=rung_look(name)["color"],
+            alpha=0.85,
+            fillstyle=("full", "none", "left", "right")[list(wanted).index(key) % 4],
+            label=f"{rows[0]['rungs'][name]['title']} {wanted[key]}".strip(),
+        )
     if phrases:
         axes.set_xticks(places, [str(row["value"]) for row in rows])
         axes.set_xlim(-0.5, len(rows) - 0.5)
@@ -82,5 +85,5 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     axes.set(xlabel=study.axis, ylabel="AUC", title=f"{study.title} ({label})")
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=4 if len(wanted) == 1 else len(markers))
     return figure

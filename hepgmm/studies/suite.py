@@ -79,8 +79,9 @@ def measure_studies(
         with ``value``, number of ``events`` and ``rungs`` → name → ``figures`` as
         :func:`hepgmm.ladder.rung_figures` gives them and, where there are as many test events
         of each kind as in the first setting, ``difference``, the AUC minus the first one's, paired
-        event by event, which are the same hard events where the study leaves them alone; with the
-        parameters, the versions and the machine.
+        event by event, which are the same hard events where the study leaves them alone; rungs
+        after the first have ``above_<first>``, the AUC minus that of the first rung in the same
+        setting, paired; with the parameters, the versions and the machine.
 
     Raises
     ------
@@ -98,10 +99,12 @@ def measure_studies(
     base = Analysis(preset, **events)
     about = {"parameters": base.parameters, "training": training, **environment()}
     code = digest([code_fingerprint(name) for name in ("pileup", "classify", "ladder", "studies")])
+    bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
     figures = read_figures(path, about, "studies")
-    figures["studies"] = {k: v for k, v in figures["studies"].items() if v["code"] == code}
+    earlier = figures["studies"]
+    figures["studies"] = {k: v for k, v in earlier.items() if v["code"] == code}
     for study in studies:
-        rows, first, start = [], {}, time.perf_counter()
+        rows, first, start = [], None, time.perf_counter()
         for point in STUDIES[study].points:
             progress(f"{study}: {point.value}")
             setting = Setting(
@@ -113,31 +116,49 @@ def measure_studies(
                 fresh=point.fresh,
                 workers=workers,
             )
-            rungs = {}
-            for name in dict.fromkeys((*names, *STUDIES[study].more)):
-                done = setting.train(
+            done = {
+                name: setting.train(
                     name,
                     trainings=max(trainings, STUDIES[study].trainings),
                     training=training,
                     progress=progress,
                 )
-                bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
-                test = setting.samples()["test"]
-                rungs[name] = {
-                    "title": CLASSIFIERS[name].title,
-                    "figures": rung_figures(done.scores, test, **bootstrap),
-                    "seconds": done.seconds,
-                    "key": done.key,
-                }
-                labels, scores = first.setdefault(name, (test.y, done.scores))
-                # Pairs of unlike events gain nothing, and cost nothing.
-                if rows and np.array_equal(test.y, labels):
-                    paired = difference(done.scores, scores, test, **bootstrap)
-                    rungs[name]["difference"] = paired
+                for name in dict.fromkeys((*names, *STUDIES[study].more))
+            }
+            test = setting.samples()["test"]
+            first = first or (test, done)
             sizes = {name: len(part) for name, part in setting.samples().items()}
+            rungs = _compared(done, test, *first, bootstrap)
             rows.append({"value": point.value, "events": sizes, "rungs": rungs})
-        kept = figures["studies"].get(study, {"seconds": 0.0})["seconds"]
-        seconds = max(kept, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        if study in earlier and _keys(earlier[study]["settings"]) == _keys(rows):
+            seconds = max(seconds, earlier[study]["seconds"])
         figures["studies"][study] = {"code": code, "seconds": seconds, "settings": rows}
         write_json(path, figures)
     return figures
+
+
+def _compared(done, test, first_test, first_done, bootstrap):
+    """Figures of the rungs of a setting, beside the first setting and the first rung."""
+    rungs, (reference, *_) = {}, done
+    for name, trainings in done.items():
+        scores = trainings.scores
+        rungs[name] = {
+            "title": CLASSIFIERS[name].title,
+            "figures": rung_figures(scores, test, **bootstrap),
+            "seconds": trainings.seconds,
+            "key": trainings.key,
+        }
+        # Pairs of unlike events gain nothing, and cost nothing.
+        if done is not first_done and np.array_equal(test.y, first_test.y):
+            others = first_done[name].scores
+            rungs[name]["difference"] = difference(scores, others, test, **bootstrap)
+        if name != reference:
+            others = done[reference].scores
+            rungs[name][f"above_{reference}"] = difference(scores, others, test, **bootstrap)
+    return rungs
+
+
+def _keys(settings):
+    """What the trainings of a study were made of."""
+    return [rung["key"] for row in settings for rung in row["rungs"].values()]
