@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib import pyplot
@@ -53,22 +52,24 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     found = np.array([["value" in merit for merit in line] for line in merits])
     # Between phrases there is room for the markers of one to stand side by side.
     beside = phrases * 0.08 * (found.cumsum(0) - (found.sum(0) + 1) / 2)
-    markers = dict(zip(rows[0]["rungs"], cycle(_MARKERS), strict=False))
+    names, keys, several = list(rows[0]["rungs"]), list(wanted), len(wanted) > 1
     for number, (name, key) in enumerate(series):
         if not found[number].any():
             continue
         there = [m for m in merits[number] if "value" in m]
         value, error = np.array([[m["value"], m["error"]] for m in there]).T
+        # A shape for each classifier, or for each figure of merit where there are several.
+        marker = _MARKERS[(keys.index(key) if several else names.index(name)) % len(_MARKERS)]
         axes.errorbar(
             (places + beside[number])[found[number]],
             value,
             yerr=error,
-            fmt=markers[name] if phrases else f"{markers[name]}-",
+            fmt=marker if phrases else f"{marker}-",
             ms=6,
             lw=1.2,
             color=rung_look(name)["color"],
             alpha=0.85,
-            fillstyle=("full", "none", "left", "right")[list(wanted).index(key) % 4],
+            fillstyle=("full", "none")[several * names.index(name) % 2],
             label=f"{rows[0]['rungs'][name]['title']} {wanted[key]}".strip(),
         )
     if phrases:
@@ -82,8 +83,12 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
         margin = 0.05 * (ends[1, 0] - ends[0, 0]) * np.array([[-1, 0], [1, 0]])
         if len(rows) > 1:
             axes.set_xlim(axes.transData.inverted().transform(ends + margin)[:, 0])
+        if study.scale == "log":
+            axes.set_xticks(places, [f"{place:g}" for place in places])
+            axes.xaxis.minorticks_off()
+    axes.set_ylim(top=min(axes.get_ylim()[1], 1.005))
     axes.set(xlabel=study.axis, ylabel="AUC", title=f"{study.title} ({label})")
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=4 if len(wanted) == 1 else len(markers))
+    figure.legend(loc="outside lower center", ncols=len(names) if several else 4)
     return figure

@@ -95,7 +95,7 @@ STUDIES: dict[str, Study] = {
     ),
     "pt_hat_min": Study(
         "Hardness of the background",
-        "least pT of the QCD process [GeV]",
+        r"lowest $\hat{p}_T$ of the QCD process [GeV]",
         _series("data", "pt_hat_min", (20, 50, 100)),
     ),
     "training": Study(
@@ -144,8 +144,11 @@ STUDIES: dict[str, Study] = {
     ),
     "fresh": Study(
         "Pileup of an epoch",
-        "pileup in training",
-        (Point("the same in every epoch", fresh=False), Point("fresh in every epoch", fresh=True)),
+        "pileup in training, with half of the hard events",
+        (
+            Point("the same in every epoch", events=0.5, fresh=False),
+            Point("fresh in every epoch", events=0.5, fresh=True),
+        ),
         scale="phrases",
         more=("pooled_transformer",),
         trainings=3,
@@ -164,7 +167,7 @@ STUDIES: dict[str, Study] = {
     ),
     "masses": Study(
         "Masses that training did not see",
-        "masses of training and of test [GeV]",
+        "masses in the test, seen in training or not [GeV]",
         (
             Point("100, 500: seen"),
             Point("300, 1000: not seen", test={"data": {"llp_masses": [300.0, 1000.0]}}),
