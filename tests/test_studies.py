@@ -1,12 +1,14 @@
 """The studies: settings change what they say, trainings are kept, figures have errors."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from hepgmm.classify import load_model, predict
 from hepgmm.classify.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
+from hepgmm.classify.registry import CLASSIFIERS, classifier_class
 from hepgmm.classify.samples import COLUMNS, Sample
 from hepgmm.cli import main
 from hepgmm.ladder.settings import Setting, merged
@@ -206,6 +208,30 @@ def test_measured_once_and_read_from_then_on(cache, monkeypatch):
         "Best cut on one pT",
         "DeepSets",
     ]
+
+
+def test_side_by_side_leaves_only_ones_own_rungs_to_this_process(cache, monkeypatch):
+    class Hardest(classifier_class("pt_cut")):
+        pass
+
+    monkeypatch.setitem(CLASSIFIERS, "hardest", Hardest)
+    options = {"preset": "quick", "events": SMALL, "n_bootstrap": 5, "studies": ["dz"]}
+    options |= {"training": {"epochs": 1, "batch_size": 32}}
+    names, steps = ("pt_cut", "deepsets", "hardest"), []
+    path = cache / "studies.json"
+    figures = measure_studies(path, **options, names=names, workers=2, progress=steps.append)
+    assert steps.count("hardest, 1") == 3 and "deepsets, 1" not in steps
+    assert {f"dz: the centre, {what}" for what in ("events", "deepsets", "pt_cut")} <= set(steps)
+    for row in figures["studies"]["dz"]["settings"]:
+        assert row["rungs"]["hardest"]["above_pt_cut"]["value"] == 0
+    alone = measure_studies(cache / "alone.json", **options, names=names, workers=1)
+    assert alone["studies"]["dz"]["settings"] == figures["studies"]["dz"]["settings"]
+    for kept in cache.rglob("rung-deepsets-*"):
+        kept.unlink() if kept.is_file() else shutil.rmtree(kept)
+    again = measure_studies(cache / "again.json", **options, names=names, workers=1)
+    for row, other in zip(*(f["studies"]["dz"]["settings"] for f in (alone, again)), strict=True):
+        areas = [r["rungs"]["deepsets"]["figures"]["auc"]["value"] for r in (row, other)]
+        assert areas[0] == pytest.approx(areas[1], abs=0.01)
 
 
 def test_bad_input_is_named(tmp_path, capsys):

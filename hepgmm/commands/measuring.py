@@ -134,6 +134,7 @@ def fill_studies(command):
     command.add_argument("--rungs", nargs="+", metavar="NAME", help="these classifiers")
     command.add_argument("--trainings", type=count, default=1, help="of each classifier (1)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
+    command.add_argument("--workers", type=count, help="trainings at a time (one for each core)")
     add_output(command, ".json", "JSON file, with SVG beside it; what it holds already is kept")
 
 
@@ -151,6 +152,7 @@ def run_studies(options):
         studies=options.only or tuple(STUDIES),
         trainings=options.trainings,
         training={"epochs": options.epochs} if options.epochs else None,
+        workers=options.workers,
         progress=lambda step: print(step, file=sys.stderr, flush=True),
         **chosen,
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed, parallel_config
 
 from hepgmm.analysis import Analysis
-from hepgmm.cache import code_fingerprint, digest
-from hepgmm.classify.registry import CLASSIFIERS, classifier_names
+from hepgmm.cache import code_fingerprint, digest, usable_cores
+from hepgmm.classify.registry import CLASSIFIERS, NETWORKS, RUNGS, classifier_names
 from hepgmm.io_utils import read_figures, write_json
 from hepgmm.ladder.figures import difference, rung_figures
 from hepgmm.ladder.settings import Setting, merged
@@ -68,9 +71,12 @@ def measure_studies(
     n_bootstrap
         Bootstrap samples of the test events.
     workers
-        Processes that generate events.
+        Processes that generate events, and that train classifiers side by side, each on one core;
+        as many as there are cores when not given. With one, all is done in this process, on as
+        many cores as torch takes.
     progress
-        Called with a line before each setting and each training.
+        Called with a line before each setting and each training, or after it where they are side
+        by side.
 
     Returns
     -------
@@ -98,6 +104,7 @@ def measure_studies(
             raise ValueError(f"{what}: no {', '.join(unknown)}; there are {', '.join(known)}")
     base = Analysis(preset, **events)
     about = {"parameters": base.parameters, "training": training, **environment()}
+    workers = workers or usable_cores()
     code = digest([code_fingerprint(name) for name in ("pileup", "classify", "ladder", "studies")])
     bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
     figures = read_figures(path, about, "studies")
@@ -105,37 +112,65 @@ def measure_studies(
     figures["studies"] = {k: v for k, v in earlier.items() if v["code"] == code}
     for study in studies:
         rows, first, start = [], None, time.perf_counter()
+        rungs = list(dict.fromkeys((*names, *STUDIES[study].more)))
+        options = {"trainings": max(trainings, STUDIES[study].trainings), "training": training}
+        if workers > 1:
+            for line in _side_by_side(
+                preset, events, STUDIES[study].points, rungs, options, workers
+            ):
+                progress(f"{study}: {line}")
         for point in STUDIES[study].points:
             progress(f"{study}: {point.value}")
-            setting = Setting(
-                preset,
-                merged(events, point.groups),
-                test=point.test,
-                change=point.change,
-                part=point.events,
-                fresh=point.fresh,
-                workers=workers,
-            )
-            done = {
-                name: setting.train(
-                    name,
-                    trainings=max(trainings, STUDIES[study].trainings),
-                    training=training,
-                    progress=progress,
-                )
-                for name in dict.fromkeys((*names, *STUDIES[study].more))
-            }
+            setting = _setting(preset, events, point, workers=workers)
+            done = {name: setting.train(name, **options, progress=progress) for name in rungs}
             test = setting.samples()["test"]
             first = first or (test, done)
             sizes = {name: len(part) for name, part in setting.samples().items()}
-            rungs = _compared(done, test, *first, bootstrap)
-            rows.append({"value": point.value, "events": sizes, "rungs": rungs})
+            compared = _compared(done, test, *first, bootstrap)
+            rows.append({"value": point.value, "events": sizes, "rungs": compared})
         seconds = time.perf_counter() - start
         if study in earlier and _keys(earlier[study]["settings"]) == _keys(rows):
             seconds = max(seconds, earlier[study]["seconds"])
         figures["studies"][study] = {"code": code, "seconds": seconds, "settings": rows}
         write_json(path, figures)
     return figures
+
+
+def _setting(preset, events, point, **options):
+    return Setting(
+        preset,
+        merged(events, point.groups),
+        test=point.test,
+        change=point.change,
+        part=point.events,
+        fresh=point.fresh,
+        **options,
+    )
+
+
+def _side_by_side(preset, events, points, rungs, options, workers):
+    """Train rungs at all points in processes of one core each; a line after each.
+
+    A small network leaves much of a second core idle.
+    """
+    for point in points:
+        _setting(preset, events, point, workers=workers).samples()
+        yield f"{point.value}, events"
+    # Other processes do not know classes of one's own.
+    tasks = [(point, name) for point in points for name in rungs if name in RUNGS]
+    # The longest first, so that no core is idle in the end.
+    tasks.sort(key=lambda task: (not task[0].fresh, task[1] not in NETWORKS))
+    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+        run = Parallel(return_as="generator_unordered")
+        yield from run(delayed(_train)(preset, events, *task, options) for task in tasks)
+
+
+def _train(preset, events, point, name, options):
+    """Train a rung at a point, without a word, for the cache; says what was done."""
+    with redirect_stderr(io.StringIO()):
+        setting = _setting(preset, events, point, workers=1, progress=False)
+        setting.train(name, **options, progress=lambda line: None)
+    return f"{point.value}, {name}"
 
 
 def _compared(done, test, first_test, first_done, bootstrap):
