@@ -144,10 +144,10 @@ STUDIES: dict[str, Study] = {
     ),
     "fresh": Study(
         "Pileup of an epoch",
-        "pileup in training, with half of the hard events",
+        "pileup in training, with a quarter of the hard events",
         (
-            Point("the same in every epoch", events=0.5, fresh=False),
-            Point("fresh in every epoch", events=0.5, fresh=True),
+            Point("the same in every epoch", events=0.25, fresh=False),
+            Point("fresh in every epoch", events=0.25, fresh=True),
         ),
         scale="phrases",
         more=("pooled_transformer",),
