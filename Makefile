@@ -38,7 +38,7 @@ fidelity: $(INSTALLED) ## every generator beside real pileup: results/fidelity.j
 ladder: $(INSTALLED) ## every classifier, five settings: results/ladder.json, half a day
 	$(BIN)/hepgmm ladder --trainings 1 -o results/ladder.json
 
-studies: $(INSTALLED) ## classifiers over pileup, lifetime, detector, …: results/studies.json, an hour
+studies: $(INSTALLED) ## classifiers over pileup, lifetime, detector, …: results/studies.json, forty minutes
 	$(BIN)/hepgmm studies -o results/studies.json
 
 lint: $(INSTALLED) ## style of the code, and notebooks without outputs
