@@ -162,7 +162,7 @@ def test_a_network_scores_other_test_events_without_another_training(cache):
 
 def test_measured_once_and_read_from_then_on(cache, monkeypatch):
     options = {"preset": "quick", "events": SMALL, "n_bootstrap": 5, "workers": 1}
-    options |= {"names": ("pt_cut", "deepsets"), "training": {"epochs": 1, "batch_size": 32}}
+    options |= {"names": ("pt_cut", "deepsets"), "training": {"epochs": 1, "batch_size": 16}}
     options |= {"studies": ("inputs", "fresh")}
     steps, path = [], cache / "studies.json"
     figures = measure_studies(path, **options, progress=steps.append)
