@@ -197,7 +197,7 @@ def test_measured_once_and_read_from_then_on(cache, monkeypatch):
     path.write_text(json.dumps(slow))
     read = measure_studies(path, **options, progress=print)["studies"]
     assert [study["seconds"] for study in read.values()] == [1e6, 1e6]
-    assert len([step for step in steps if step == "deepsets, 1"]) == 6
+    assert len([step for step in steps if step == "deepsets, 1"]) == 7
     with pytest.raises(ValueError, match="of other training; name another file"):
         measure_studies(path, **options | {"training": None}, progress=print)
     monkeypatch.setattr("hepgmm.studies.measure_studies", lambda path, **_: figures)
