@@ -12,6 +12,7 @@ from hepgmm.classify.registry import CLASSIFIERS, classifier_class
 from hepgmm.classify.samples import COLUMNS, Sample
 from hepgmm.cli import main
 from hepgmm.ladder.settings import Setting, merged
+from hepgmm.merit import environment
 from hepgmm.plots.studies import study_panel
 from hepgmm.presets import load_preset
 from hepgmm.studies import STUDIES, measure_studies
@@ -232,6 +233,15 @@ def test_side_by_side_leaves_only_ones_own_rungs_to_this_process(cache, monkeypa
     for row, other in zip(*(f["studies"]["dz"]["settings"] for f in (alone, again)), strict=True):
         areas = [r["rungs"]["deepsets"]["figures"]["auc"]["value"] for r in (row, other)]
         assert areas[0] == pytest.approx(areas[1], abs=0.01)
+
+
+def test_processes_do_not_share_a_graphics_processor(cache, monkeypatch):
+    about = environment() | {"machine": {"accelerator": "a card"}}
+    monkeypatch.setattr("hepgmm.studies.suite.environment", lambda: about)
+    options = {"preset": "quick", "events": SMALL, "n_bootstrap": 5, "studies": ["dz"]}
+    steps = []
+    measure_studies(cache / "a.json", **options, names=["pt_cut"], workers=2, progress=steps.append)
+    assert steps.count("pt_cut, 1") == 3
 
 
 def test_bad_input_is_named(tmp_path, capsys):

@@ -134,7 +134,11 @@ def fill_studies(command):
     command.add_argument("--rungs", nargs="+", metavar="NAME", help="these classifiers")
     command.add_argument("--trainings", type=count, default=1, help="of each classifier (1)")
     command.add_argument("--epochs", type=count, help="of each network (default: its own)")
-    command.add_argument("--workers", type=count, help="trainings at a time (one for each core)")
+    command.add_argument(
+        "--workers",
+        type=count,
+        help="trainings at a time (default: one for each core, without a GPU)",
+    )
     add_output(command, ".json", "JSON file, with SVG beside it; what it holds already is kept")
 
 

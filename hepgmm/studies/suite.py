@@ -72,8 +72,8 @@ def measure_studies(
         Bootstrap samples of the test events.
     workers
         Processes that generate events, and that train classifiers side by side, each on one core;
-        as many as there are cores when not given. With one, all is done in this process, on as
-        many cores as torch takes.
+        as many as there are cores when not given. With one, or with a graphics processor, which
+        they would share, classifiers are trained one after another in this process.
     progress
         Called with a line before each setting and each training, or after it where they are side
         by side.
@@ -114,7 +114,7 @@ def measure_studies(
         rows, first, start = [], None, time.perf_counter()
         rungs = list(dict.fromkeys((*names, *STUDIES[study].more)))
         options = {"trainings": max(trainings, STUDIES[study].trainings), "training": training}
-        if workers > 1:
+        if workers > 1 and about["machine"]["accelerator"] == "none":
             for line in _side_by_side(
                 preset, events, STUDIES[study].points, rungs, options, workers
             ):
