@@ -10,8 +10,9 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from hepgmm.presets import preset_files
-from hepgmm.report import classifier_table, format_measurement, load_results, table_caption
+from hepgmm.analysis.presets import preset_files
+from hepgmm.analysis.figures import classifier_table, load_results, table_caption
+from hepgmm.statistics import format_measurement
 
 logger = logging.getLogger(__name__)
 

@@ -7,31 +7,33 @@ __version__ = "0.1.0"
 
 # Each name is imported on first use: `import hepgmm` stays instant without torch or Pythia.
 _HOME = {
-    "Analysis": "hepgmm.analysis",
+    "Analysis": "hepgmm.analysis.analysis",
     "HierarchicalGMM": "hepgmm.pileup.hierarchical",
     "SharedGMM": "hepgmm.pileup.shared",
     "generate": "hepgmm.collide.pythia",
-    "load_preset": "hepgmm.presets",
-    "load_tracks": "hepgmm.tracks",
-    "overlay": "hepgmm.pileup.overlay",
-    "save_tracks": "hepgmm.tracks",
-    "select": "hepgmm.tracks",
+    "load_preset": "hepgmm.analysis.presets",
+    "load_tracks": "hepgmm.io.parquet",
+    "overlay": "hepgmm.crossings.overlay",
+    "overlay_select": "hepgmm.crossings.overlay",
+    "save_tracks": "hepgmm.io.parquet",
+    "select": "hepgmm.events",
 }
-_SUBPACKAGES = {"classify", "collide", "fidelity", "mixture", "pileup", "plots", "tracks"}
-_SUBPACKAGES |= {"ladder", "validate"}
+_SUBPACKAGES = {"classify", "collide", "crossings", "mixture", "pileup", "plots", "validate"}
+_SUBPACKAGES |= {"fidelity", "ladder"}
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES, "__version__"])
 
 if TYPE_CHECKING:
-    from hepgmm.analysis import Analysis as Analysis
+    from hepgmm.analysis.analysis import Analysis as Analysis
+    from hepgmm.analysis.presets import load_preset as load_preset
     from hepgmm.collide.pythia import generate as generate
+    from hepgmm.crossings.overlay import overlay as overlay
+    from hepgmm.crossings.overlay import overlay_select as overlay_select
+    from hepgmm.events import select as select
+    from hepgmm.io.parquet import load_tracks as load_tracks
+    from hepgmm.io.parquet import save_tracks as save_tracks
     from hepgmm.pileup.hierarchical import HierarchicalGMM as HierarchicalGMM
-    from hepgmm.pileup.overlay import overlay as overlay
     from hepgmm.pileup.shared import SharedGMM as SharedGMM
-    from hepgmm.presets import load_preset as load_preset
-    from hepgmm.tracks import load_tracks as load_tracks
-    from hepgmm.tracks import save_tracks as save_tracks
-    from hepgmm.tracks import select as select
 
 
 def __getattr__(name):

@@ -8,15 +8,15 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from hepgmm.cache import code_fingerprint, digest, project_root
-from hepgmm.io_utils import write_json
-from hepgmm.presets import load_preset, preset_files
-from hepgmm.stages import CURES
+from hepgmm.analysis.presets import load_preset, preset_files
+from hepgmm.analysis.stages import CURES
+from hepgmm.io.atomic import write_json
+from hepgmm.io.cache import code_fingerprint, digest, project_root
 
 __all__ = ["build_book", "build_html", "execute_notebooks"]
 
 EXECUTED = Path("_build") / "executed"
-_STARTERS = {"arguments", "book", "cli", "__pycache__"}
+_STARTERS = {"__init__", "arguments", "book", "cli", "commands"}
 
 
 def build_book(preset="quick", *, root=None, only=None, force=False, strict=True, progress=True):
@@ -40,7 +40,7 @@ def build_book(preset="quick", *, root=None, only=None, force=False, strict=True
     Path
         The first page, ``_build/html/index.html``.
     """
-    from hepgmm.analysis import Analysis
+    from hepgmm.analysis.analysis import Analysis
 
     root = _book_root(root)
     analysis = Analysis(preset)
@@ -175,8 +175,8 @@ def _cells(notebook):
 def _package_fingerprint():
     # this module and the command line only start the notebooks: they change nothing in them
     package = Path(__file__).resolve().parent
-    names = {path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
-    return {name: code_fingerprint(name) for name in sorted(names - _STARTERS)}
+    names = (path.relative_to(package).with_suffix("").parts for path in package.rglob("*.py"))
+    return code_fingerprint(*(".".join(name) for name in names if name[0] not in _STARTERS))
 
 
 def _recorded(record):

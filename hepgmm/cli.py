@@ -6,7 +6,12 @@ import sys
 
 from hepgmm import __version__
 from hepgmm.arguments import Parser, add_preset
-from hepgmm.commands import analysis, classifiers, events, measuring
+from hepgmm.commands import (
+    analysis,
+    classifiers,
+    events,
+    measuring,
+)
 
 __all__ = ["main"]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-__all__ = ["bootstrap_error", "ratio_of_sums", "weighted_auc"]
+__all__ = ["bootstrap_error", "format_measurement", "ratio_of_sums", "weighted_auc"]
 
 
 def ratio_of_sums(numerators, denominators):
@@ -109,3 +113,42 @@ def bootstrap_error(statistic, n_events, *, n_bootstrap=500, seed):
         else:
             raise ValueError(f"bootstrap: the statistic of {n_events} events is hardly ever finite")
     return np.std(values, axis=0, ddof=1)
+
+
+def format_measurement(figure: Any) -> str:
+    """Write a figure as the book does: value ± error, rounded to two digits of the error.
+
+    Parameters
+    ----------
+    figure
+        ``{"value": float, "error": float}``, ``{"above": float}`` for a lower limit,
+        ``{"count": int, "fraction": float}``, or anything else, which is written as it is.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_measurement({"value": 0.81234, "error": 0.00412})
+    '0.8123 ± 0.0041'
+    >>> format_measurement({"value": 5.1, "error": 0.0})
+    '5.1 ± 0'
+    >>> format_measurement({"above": 1234.5})
+    '> 1200'
+    >>> format_measurement({"count": 3, "fraction": 0.015})
+    '3 (1.5%)'
+    >>> format_measurement(12)
+    '12'
+    """
+    if isinstance(figure, Mapping) and {"count", "fraction"} <= set(figure):
+        return f"{figure['count']} ({100 * figure['fraction']:.3g}%)"
+    if isinstance(figure, Mapping) and "above" in figure:
+        return f"> {float(format(figure['above'], '.2g')):g}"
+    if not isinstance(figure, Mapping) or not {"value", "error"} <= set(figure):
+        return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
+    value, error = figure["value"], figure["error"]
+    if not (error > 0 and math.isfinite(error)):
+        return f"{value:.4g} ± {error:.2g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -7,17 +7,17 @@ import hepgmm
 
 PACKAGE = Path(hepgmm.__file__).parent
 ROWS = [
-    {"io_utils", "cache", "statistics", "particles"},
-    {"events", "tracks"},
+    {"cores", "statistics", "events"},
+    {"io"},
     {"collide"},
     {"mixture"},
     {"pileup"},
     {"validate"},
+    {"crossings"},
     {"classify"},
-    {"datasets"},
-    {"presets", "stages", "stage_cache", "report"},
-    {"plots", "widgets"},
-    {"merit", "analysis", "benchmark", "fidelity", "ladder", "studies", "plan"},
+    {"plots"},
+    {"analysis"},
+    {"measure", "benchmark", "fidelity", "ladder", "studies"},
     {"book", "arguments", "commands", "cli"},
 ]
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}

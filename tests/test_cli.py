@@ -8,7 +8,8 @@ import pytest
 import hepgmm.validate
 from hepgmm.classify import MLP, save_model
 from hepgmm.cli import main
-from hepgmm.tracks import make_events, save_tracks
+from hepgmm.events import make_events
+from hepgmm.io.parquet import save_tracks
 
 COMMANDS = ["generate", "fit", "sample", "overlay", "train", "evaluate", "validate", "run"]
 COMMANDS += ["book", "report", "benchmark", "fidelity", "ladder", "export"]
@@ -144,10 +145,10 @@ def test_an_output_in_a_folder_that_may_not_be_written_to_is_refused(tmp_path, c
 @pytest.mark.parametrize(
     ("arguments", "stage", "message"),
     [
-        ("overlay x x -o {0}/x.parquet", "hepgmm.tracks.load_tracks", "interrupted"),
+        ("overlay x x -o {0}/x.parquet", "hepgmm.io.parquet.load_tracks", "interrupted"),
         (
             "train --data x x -o {0}/x.safetensors",
-            "hepgmm.datasets.label_events",
+            "hepgmm.crossings.samples.label_events",
             "interrupted; the same command resumes",
         ),
     ],

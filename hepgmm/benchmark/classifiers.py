@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from hepgmm.analysis.figures import environment
 from hepgmm.benchmark.timing import in_turns, ratio, summary
-from hepgmm.classify.export import export_onnx, onnx_latency
 from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
-from hepgmm.classify.models import Transformer
-from hepgmm.classify.operations import training_operations
+from hepgmm.classify.networks import Transformer
 from hepgmm.classify.registry import classifier_class, classifier_names
-from hepgmm.classify.samples import Sample
-from hepgmm.merit import environment
+from hepgmm.classify.storage import export_onnx, onnx_latency
+from hepgmm.crossings.samples import Sample
+from hepgmm.measure.cost import training_operations
 
 __all__ = ["TorchTransformer", "benchmark_classifiers"]
 

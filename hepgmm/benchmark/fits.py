@@ -11,9 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Estimator
 from threadpoolctl import threadpool_limits
 
-from hepgmm.benchmark.timing import cold_start, in_turns, ratio, summary
+from hepgmm.benchmark.timing import (
+    cold_start,
+    in_turns,
+    ratio,
+    summary,
+)
 from hepgmm.mixture import fit_many, fit_one
-from hepgmm.mixture.arguments import MAX_ITERATIONS, TOLERANCE
+from hepgmm.mixture.em import MAX_ITERATIONS, TOLERANCE
 
 __all__ = ["cost_of_size", "many_fits", "one_fit"]
 

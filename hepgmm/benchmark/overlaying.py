@@ -8,11 +8,10 @@ import awkward as ak
 
 from hepgmm.benchmark.timing import in_turns, summary
 from hepgmm.collide import generate
-from hepgmm.pileup.crossings import overlay_select
+from hepgmm.crossings.overlay import CHUNK, overlay_select
+from hepgmm.events import accept
 from hepgmm.pileup.hierarchical import HierarchicalGMM
-from hepgmm.pileup.overlay import CHUNK
 from hepgmm.pileup.shared import SharedGMM
-from hepgmm.tracks import accept
 
 __all__ = ["overlay_speed"]
 

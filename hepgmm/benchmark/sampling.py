@@ -7,8 +7,13 @@ import numpy as np
 
 from hepgmm.benchmark.timing import in_turns, ratio, summary
 from hepgmm.collide import generate
-from hepgmm.mixture.sampling import CHUNK, generator, seed_sequence, share
-from hepgmm.pileup.synthesis import BATCH, Synthesis
+from hepgmm.cores import in_threads
+from hepgmm.mixture.sampling import (
+    CHUNK,
+    generator,
+    seed_sequence,
+)
+from hepgmm.pileup.hierarchical import BATCH, Synthesis
 
 __all__ = ["draw_numbers", "sampling_speed"]
 
@@ -39,7 +44,7 @@ def draw_numbers(synthesis: Synthesis, seed, *, workers: int = 1) -> None:
                 rng.random(out=double[:n])
                 rng.random(out=single[:n], dtype=np.float32)
 
-    share(run, -(-synthesis.n_events // BATCH), workers)
+    in_threads(run, -(-synthesis.n_events // BATCH), workers)
 
 
 def _pieces(total):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 
+from hepgmm.analysis.figures import environment
 from hepgmm.benchmark.fits import cost_of_size, many_fits, one_fit
 from hepgmm.benchmark.sampling import sampling_speed
 from hepgmm.collide import generate
-from hepgmm.merit import environment
-from hepgmm.pileup.drawing import track_features
 from hepgmm.pileup.hierarchical import HierarchicalGMM
+from hepgmm.pileup.points import track_features
 
 __all__ = ["PARTS", "benchmark_mixture"]
 

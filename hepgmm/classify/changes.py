@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from hepgmm.classify.samples import COLUMNS, Sample
+from hepgmm.crossings.samples import COLUMNS, Sample
 
 __all__ = ["CHANGES", "smeared", "without"]
 
@@ -27,7 +27,7 @@ def without(sample: Sample, names, *, seed=None) -> Sample:
     sample
         Labelled events.
     names
-        From ``hepgmm.classify.samples.COLUMNS``.
+        From ``hepgmm.crossings.samples.COLUMNS``.
     seed
         Not needed.
 

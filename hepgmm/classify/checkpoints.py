@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.storage import save_model
-from hepgmm.io_utils import atomic_write
+from hepgmm.io.atomic import atomic_write
 
 __all__ = ["AtomicCheckpoints", "Keeper", "digest", "finished_epochs", "has_stalled"]
 

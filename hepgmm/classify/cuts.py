@@ -9,8 +9,8 @@ from torch import nn
 from hepgmm.classify.fitted import FittedModel
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.registry import register
-from hepgmm.classify.samples import Sample
 from hepgmm.classify.summaries import EventPt
+from hepgmm.crossings.samples import Sample
 
 __all__ = ["PtCut", "Steps"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from hepgmm.classify.samples import COLUMNS
+from hepgmm.crossings.samples import COLUMNS
 
 __all__ = ["OrderedBatches", "ShuffledBatches", "check_fresh", "mirrored", "tensors"]
 

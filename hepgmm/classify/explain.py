@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.samples import COLUMNS, Sample, check_tracks
+from hepgmm.crossings.samples import COLUMNS, Sample, check_tracks
 
 __all__ = ["PARAMETERS", "attention", "attention_shares", "permutation_importance"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from hepgmm.classify.models import predict
+from hepgmm.classify.networks import predict
 
 __all__ = ["FittedModel"]
 

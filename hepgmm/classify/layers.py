@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hepgmm.classify.dropout import Dropout
-from hepgmm.classify.narrow_attention import is_narrow, narrow_attention
+from hepgmm.classify.fast import Dropout, is_narrow, narrow_attention
 
 __all__ = [
     "POOLINGS",
@@ -73,7 +72,7 @@ class TransformerBlock(nn.Module):
 
     x ← x + Attention(LayerNorm(x)); x ← x + Feedforward(LayerNorm(x)), with GELU; the same function
     as ``torch.nn.TransformerEncoderLayer(norm_first=True)``, and with an attention bias if asked.
-    Narrow heads train with :func:`~hepgmm.classify.narrow_attention.narrow_attention` on a CPU.
+    Narrow heads train with :func:`~hepgmm.classify.fast.narrow_attention` on a CPU.
 
     Parameters
     ----------

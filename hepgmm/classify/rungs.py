@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from hepgmm.classify.checkpoints import best_epoch
 from hepgmm.classify.fitted import FittedModel
-from hepgmm.classify.models import MLP, DeepSets, Transformer
-from hepgmm.classify.particle_transformer import ParticleTransformer
+from hepgmm.classify.networks import MLP, DeepSets, ParticleTransformer, Transformer
 from hepgmm.classify.registry import register
 from hepgmm.classify.storage import ARCHITECTURES
 from hepgmm.classify.training import train

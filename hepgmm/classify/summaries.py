@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hepgmm.classify.samples import COLUMNS
+from hepgmm.crossings.samples import COLUMNS
 
 __all__ = ["ABSOLUTE_NAMES", "SUMMARY_NAMES", "EventPt", "EventSummaries", "event_summaries"]
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from hepgmm.classify.fitted import FittedModel
 from hepgmm.classify.registry import register
-from hepgmm.classify.samples import Sample
 from hepgmm.classify.summaries import EventSummaries, event_summaries
+from hepgmm.crossings.samples import Sample
 
 __all__ = ["BoostedTrees", "TreeEnsemble"]
 

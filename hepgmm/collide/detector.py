@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["TRACKER_HALF_LENGTH", "TRACKER_RADIUS", "in_tracker", "smear_vertex"]
+__all__ = [
+    "TRACKER_HALF_LENGTH",
+    "TRACKER_RADIUS",
+    "draw_vertices",
+    "in_tracker",
+]
 
 #: Radius of the tracker volume in mm (Delphes' ATLAS card).
 TRACKER_RADIUS = 1150.0
@@ -33,7 +38,7 @@ def in_tracker(x, y, z):
     return (np.hypot(x, y) < TRACKER_RADIUS) & (np.abs(z) < TRACKER_HALF_LENGTH)
 
 
-def smear_vertex(n_vertices: int, *, seed, sigma_z: float = 53.0) -> np.ndarray:
+def draw_vertices(n_vertices: int, *, seed, sigma_z: float = 53.0) -> np.ndarray:
     """Positions of collisions along the beam, Gaussian around the detector's centre.
 
     Parameters

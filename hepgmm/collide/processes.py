@@ -7,7 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Real
 
-__all__ = ["PROCESSES", "Process", "resolve", "settings", "slha"]
+__all__ = [
+    "KAON",
+    "LAMBDA",
+    "PION",
+    "PROCESSES",
+    "PROTON",
+    "Process",
+    "resolve",
+    "settings",
+    "slha",
+]
+
+#: Masses in GeV of the particles that make most displaced tracks; K_S is as heavy as K⁰
+#: (S. Navas et al., Particle Data Group, Phys. Rev. D 110, 030001 (2024)).
+KAON, LAMBDA, PION, PROTON = 0.497611, 1.115683, 0.139570, 0.938272
 
 #: cτ[mm] · Γ[GeV] = ħc.
 HBAR_C = 1.973269804e-13

@@ -11,7 +11,7 @@ from hepgmm.arguments import add_preset
 def run_analysis(options):
     """Run the analysis of a preset, show its table of classifiers and say where the figures are."""
     from hepgmm import Analysis
-    from hepgmm.report import classifier_table, results_folder
+    from hepgmm.analysis.figures import classifier_table, results_folder
 
     analysis = Analysis(options.preset)
     print(classifier_table(analysis.results()))
@@ -43,6 +43,6 @@ def fill_report(command):
 
 def run_report(options):
     """Fill the table of a README from a result file."""
-    from hepgmm.report import load_results, update_readme
+    from hepgmm.analysis.figures import load_results, update_readme
 
     update_readme(options.readme, load_results(options.preset))

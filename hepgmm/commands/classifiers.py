@@ -16,8 +16,8 @@ _PARTS = ("train", "validation")
 
 def _labelled_parts(background, signal, *fractions, seed):
     """The events of both files in random parts, each with some events of either file."""
-    from hepgmm.datasets import label_events
-    from hepgmm.pileup.overlay import split_events
+    from hepgmm.crossings.overlay import split_events
+    from hepgmm.crossings.samples import label_events
 
     sample = label_events(background, signal)
     parts = split_events(len(sample), fractions=fractions, seed=seed)
@@ -76,9 +76,14 @@ def run_train(options):
 def _train_on_files(options, training, own):
     from sklearn.metrics import log_loss
 
-    from hepgmm.classify import auc, make_classifier, save_card, save_model
+    from hepgmm.analysis.figures import environment
+    from hepgmm.classify import (
+        auc,
+        make_classifier,
+        save_card,
+        save_model,
+    )
     from hepgmm.classify.registry import classifier_class
-    from hepgmm.merit import environment
 
     seed = 1 if options.seed is None else options.seed
     parts = _labelled_parts(*options.data, 0.85, 0.15, seed=seed)
@@ -109,12 +114,17 @@ def _train_on_files(options, training, own):
 
 def _train_on_preset(options, training, own):
     """Train as the ladder does, whose training is taken if there is one."""
-    from hepgmm.classify import load_model, make_classifier, save_card, save_model
+    from hepgmm.analysis.figures import environment
+    from hepgmm.classify import (
+        load_model,
+        make_classifier,
+        save_card,
+        save_model,
+    )
     from hepgmm.classify.registry import classifier_class
     from hepgmm.ladder import rung_figures
     from hepgmm.ladder.settings import SETTINGS, Setting
-    from hepgmm.merit import environment
-    from hepgmm.report import format_measurement
+    from hepgmm.statistics import format_measurement
 
     if options.setting not in SETTINGS:
         known = ", ".join(SETTINGS)

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hepgmm.arguments import add_output, add_seed, count, output_file
+from hepgmm.arguments import (
+    add_output,
+    add_seed,
+    count,
+    output_file,
+)
 from hepgmm.commands.showing import naming, show
-from hepgmm.io_utils import atomic_write
+from hepgmm.io.atomic import atomic_write
 
 
 def fill_generate(command):

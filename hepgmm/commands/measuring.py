@@ -6,8 +6,13 @@ import json
 import sys
 from functools import partial
 
-from hepgmm.arguments import add_output, add_preset, add_seed, count
-from hepgmm.io_utils import write_json
+from hepgmm.arguments import (
+    add_output,
+    add_preset,
+    add_seed,
+    count,
+)
+from hepgmm.io.atomic import write_json
 
 
 def fill_benchmark(command):
@@ -28,7 +33,7 @@ def run_benchmark(options):
         return run_classifiers(options)
     from hepgmm import plots
     from hepgmm.benchmark import PARTS, benchmark_mixture
-    from hepgmm.report import format_measurement
+    from hepgmm.statistics import format_measurement
 
     figures = benchmark_mixture(
         options.events,
@@ -64,7 +69,7 @@ def run_classifiers(options):
     """Measure training and latency of the rungs and the overlay, and write figures."""
     from hepgmm.benchmark.classifiers import benchmark_classifiers
     from hepgmm.benchmark.overlaying import overlay_speed
-    from hepgmm.report import format_measurement
+    from hepgmm.statistics import format_measurement
 
     common = {"repeats": options.repeats, "seed": options.seed}
     figures = benchmark_classifiers(**common)
@@ -106,7 +111,7 @@ def fill_fidelity(command):
 def run_fidelity(options):
     """Measure the generators, write the figures and show their table."""
     from hepgmm.fidelity import fidelity_table, measure_fidelity
-    from hepgmm.pileup.generators import GENERATORS
+    from hepgmm.pileup.base import GENERATORS
 
     unknown = set(options.only or ()) - set(GENERATORS)
     if unknown:
@@ -145,8 +150,8 @@ def fill_studies(command):
 def run_studies(options):
     """Measure the studies, write their figures and draw each."""
     from hepgmm import plots
-    from hepgmm.plots.studies import study_panel
-    from hepgmm.report import format_measurement
+    from hepgmm.plots.measure import study_panel
+    from hepgmm.statistics import format_measurement
     from hepgmm.studies import STUDIES, measure_studies
 
     chosen = {"names": options.rungs} if options.rungs else {}
@@ -196,7 +201,7 @@ def run_ladder(options):
     from hepgmm import plots
     from hepgmm.ladder import SETTINGS, climb, ladder_table
     from hepgmm.ladder.tables import COLUMNS, REJECTIONS
-    from hepgmm.plots.classifiers import rejection_curves
+    from hepgmm.plots.classify import rejection_curves
 
     figures = climb(
         options.output,
@@ -226,9 +231,9 @@ def fill_plan(command):
 
 def run_plan(options):
     """Show what a preset will cost, from the measured run of the standard preset."""
-    from hepgmm.plan import plan
-    from hepgmm.presets import load_preset
-    from hepgmm.report import load_results
+    from hepgmm.analysis.figures import load_results
+    from hepgmm.analysis.presets import load_preset
+    from hepgmm.measure.cost import plan
 
     measured, parameters = load_results("standard"), load_preset(options.preset)
     costs = plan(parameters, measured, tflops=options.tflops)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from hepgmm.io_utils import write_json
+from hepgmm.io.atomic import write_json
 
 __all__ = ["naming", "show"]
 
 
 def show(table, path=None):
     """Print a flat table of figures, one a line, with their floors; write it to a path, if any."""
-    from hepgmm.report import format_measurement
+    from hepgmm.statistics import format_measurement
 
     rows = [(name, format_measurement(figure)) for name, figure in table.items()]
     if all(isinstance(figure, dict) and "floor" in figure for figure in table.values()):

@@ -9,9 +9,9 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from hepgmm.cache import code_fingerprint, digest
 from hepgmm.collide import generate
-from hepgmm.tracks import load_tracks
+from hepgmm.io.cache import code_fingerprint, digest
+from hepgmm.io.parquet import load_tracks
 
 __all__ = ["MIN_TRACKS", "Collisions"]
 
@@ -76,7 +76,7 @@ class Collisions:
         return ak.concatenate(list(parts.values())), mass
 
     def _events(self, kind, process, n_events, **options):
-        maker = [*map(code_fingerprint, ("collide", "events")), version("pythia8mc")]
+        maker = [code_fingerprint("collide.pythia"), version("pythia8mc")]
         about = (kind, process, *options.values(), self.seed, n_events, digest(maker))
         name = "-".join(map(str, about))
         path = self.folder / f"fidelity-{name}.parquet"

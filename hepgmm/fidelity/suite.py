@@ -10,14 +10,14 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from hepgmm.analysis.figures import environment
+from hepgmm.analysis.presets import load_preset
 from hepgmm.benchmark.timing import summary
-from hepgmm.cache import cache_folder
 from hepgmm.fidelity.collisions import Collisions
 from hepgmm.fidelity.transfer import Transfer, transfer_loss
-from hepgmm.io_utils import read_figures, write_json
-from hepgmm.merit import environment
-from hepgmm.pileup.generators import GENERATORS, make_generator
-from hepgmm.presets import load_preset
+from hepgmm.io.atomic import read_figures, write_json
+from hepgmm.io.cache import cache_folder
+from hepgmm.pileup.base import GENERATORS, make_generator
 from hepgmm.validate import compare
 from hepgmm.validate.physics import physics
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hepgmm.report import format_measurement
+from hepgmm.statistics import format_measurement
 
 __all__ = ["ROWS", "fidelity_table", "size_table"]
 

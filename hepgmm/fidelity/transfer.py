@@ -8,11 +8,15 @@ from tempfile import TemporaryDirectory
 import awkward as ak
 import numpy as np
 
-from hepgmm.classify import MLP, BoostedTrees, predict, train
+from hepgmm.classify import (
+    MLP,
+    BoostedTrees,
+    predict,
+    train,
+)
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.samples import Sample
-from hepgmm.datasets import HardEvents
-from hepgmm.pileup.overlay import split_events
+from hepgmm.crossings.overlay import split_events
+from hepgmm.crossings.samples import HardEvents, Sample
 
 __all__ = ["Transfer", "transfer_loss"]
 

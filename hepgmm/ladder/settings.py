@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from hepgmm.analysis import Analysis
-from hepgmm.cache import code_fingerprint, digest
+from hepgmm.analysis.analysis import Analysis
 from hepgmm.classify.changes import CHANGES
 from hepgmm.classify.registry import classifier_class
-from hepgmm.classify.samples import Sample
+from hepgmm.crossings.samples import Sample
+from hepgmm.io.cache import code_fingerprint, digest
 from hepgmm.ladder.trainings import Trainings, trained_scores
 
 __all__ = ["SETTINGS", "Setting", "merged"]
@@ -17,7 +17,7 @@ __all__ = ["SETTINGS", "Setting", "merged"]
 #: Keys that decide the split of the events, beside their numbers.
 SPLIT = ("training.test_fraction", "training.validation_fraction")
 #: Modules that decide what is trained on, beside those of the stages.
-CODE = ("ladder/settings", "datasets", "classify/changes")
+CODE = ("crossings.samples", "classify.changes")
 
 _REAL = {"groups": {"overlay": {"pileup": "shared"}}, "test": {"overlay": {"pileup": "real"}}}
 SETTINGS: dict[str, dict] = {
@@ -136,7 +136,7 @@ class Setting:
         fresh = hasattr(cls, "architecture") and (
             cls.fresh_pileup if self.fresh is None else self.fresh
         )
-        made = [self.change, *map(code_fingerprint, CODE)]
+        made = [self.change, code_fingerprint(*CODE)]
         return trained_scores(
             name,
             self.samples,

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hepgmm.analysis import Analysis
+from hepgmm.analysis.analysis import Analysis
+from hepgmm.analysis.figures import environment
+from hepgmm.classify.metrics import (
+    calibration,
+    difference,
+    roc_band,
+    rung_figures,
+)
 from hepgmm.classify.registry import CLASSIFIERS, classifier_names
-from hepgmm.io_utils import read_figures, write_json
-from hepgmm.ladder.figures import calibration, difference, roc_band, rung_figures
+from hepgmm.io.atomic import read_figures, write_json
 from hepgmm.ladder.settings import SETTINGS, Setting, merged
-from hepgmm.merit import environment
 
 __all__ = ["climb"]
 
@@ -68,7 +73,7 @@ def climb(
         ``settings``: name → ``events`` of each sample, and ``rungs`` →
         name → ``title``, ``figures`` (:func:`~hepgmm.ladder.rung_figures`), ``above_trees``
         (difference in AUC to the boosted trees), ``roc``
-        (``hepgmm.ladder.figures.roc_band``), ``calibration`` of the first training
+        (``hepgmm.classify.metrics.roc_band``), ``calibration`` of the first training
         (:func:`hepgmm.classify.calibration_curve`), number of ``trainings``, ``seconds`` of one,
         and digests of what decided it; with the preset, its parameters, the versions and the
         machine.

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepgmm.cache import code_fingerprint, digest
+from hepgmm.analysis.stages import rung_stage
 from hepgmm.classify.registry import classifier_class, code_of, make_classifier
 from hepgmm.classify.storage import ARCHITECTURES, save_model
-from hepgmm.io_utils import atomic_write
-from hepgmm.stages import rung_code
+from hepgmm.io.atomic import atomic_write
+from hepgmm.io.cache import code_fingerprint, digest
 
 __all__ = ["Trainings", "trained_scores"]
 
@@ -83,7 +83,7 @@ def trained_scores(
     Trainings
     """
     rows, keys, models = [], [], []
-    code = [*map(code_fingerprint, rung_code(name)), *code_of(classifier_class(name))]
+    code = [code_fingerprint(*rung_stage(name).code), *code_of(classifier_class(name))]
     for number, entropy in enumerate(seeds):
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         trained = digest([key, name, training, seed, code, fresh is not None])

@@ -1,11 +1,8 @@
 """Gaussian mixtures: fitting, the fitted object, and components as vectors."""
 
-from hepgmm.mixture.components import pack, parameter_names, unpack
-from hepgmm.mixture.gmm import GaussianMixture
+from hepgmm.mixture.gaussian import GaussianMixture, pack, parameter_names, unpack
 from hepgmm.mixture.large import MixtureScan, fit_one
-from hepgmm.mixture.many import MixtureFits, fit_many
-from hepgmm.mixture.singular import find_singular
-from hepgmm.mixture.watching import watch
+from hepgmm.mixture.small import MixtureFits, find_singular, fit_many, watch
 
 __all__ = [
     "GaussianMixture",

@@ -1,4 +1,4 @@
-"""Compiled steps of expectation-maximisation for one large set and many components.
+"""Compiled steps for one large set, faster than the readable ``hepgmm.mixture.em``.
 
 Most components have no share in most points. A component is left out of a point where its density
 lies so far below that of the best one that double precision can't see the difference. The inverse
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from hepgmm.mixture.matrices import EMPTY, FAST, HALF_LOG_2PI
+from hepgmm.mixture.small_kernels import EMPTY, FAST, HALF_LOG_2PI
 
 __all__ = [
     "Shares",
@@ -26,8 +26,10 @@ __all__ = [
     "expectation",
     "factorise",
     "in_blocks",
+    "merge",
     "moments",
     "room",
+    "seed_labels",
 ]
 
 #: A component counts in a point while the logarithm of its density is at most this below the
@@ -264,3 +266,136 @@ def moments(points, shares, weights, means, covariances):
         for j in range(d):
             for m in range(j):
                 covariance[m, j] = covariance[j, m]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def seed_labels(points, uniforms):
+    """Number of the nearest centre of each point, the centres chosen by k-means++.
+
+    The first centre is any of the points, each other one drawn with a probability in proportion
+    to the squared distance from the nearest centre so far.
+
+    Parameters
+    ----------
+    points
+        ``(n, d)``.
+    uniforms
+        One number in [0, 1) for each centre, ``(k,)``: they decide which points are drawn.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 ``(n,)``.
+
+    References
+    ----------
+    D. Arthur, S. Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, 1027.
+
+    Examples
+    --------
+    >>> seed_labels(np.array([[0.0], [1.0], [9.0], [8.0]]), np.array([0.1, 0.9])).tolist()
+    [0, 0, 1, 1]
+    """
+    n, d = points.shape
+    labels, nearest = np.zeros(n, np.int64), np.full(n, np.inf)
+    total = 0.0
+    for k in range(len(uniforms)):
+        centre = int(uniforms[k] * n)
+        rest = uniforms[k] * total
+        if total > 0.0:  # else the first, or every point lies on a centre
+            centre = n - 1
+            for i in range(n):
+                rest -= nearest[i]
+                if rest < 0.0:
+                    centre = i
+                    break
+        total = 0.0
+        for i in range(n):
+            distance = 0.0
+            for j in range(d):
+                distance += (points[i, j] - points[centre, j]) ** 2
+            if distance < nearest[i]:
+                nearest[i] = distance
+                labels[i] = k
+            total += nearest[i]
+    return labels
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def blend(i, j, weights, means, covariances, out):
+    """Covariance of the components i and j together into ``out``; returns the share of j."""
+    share = weights[j] / (weights[i] + weights[j])
+    d = len(out)
+    for a in range(d):
+        step = means[j, a] - means[i, a]
+        for b in range(a + 1):
+            own = (1.0 - share) * covariances[i, a, b] + share * covariances[j, a, b]
+            between = (1.0 - share) * share * step * (means[j, b] - means[i, b])
+            out[a, b] = out[b, a] = own + between
+    return share
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def merge(weights, means, covariances, k, floor):
+    """Merge pairs of components until ``k`` are left.
+
+    Each time the pair goes whose merging into one Gaussian with the same weight, mean and
+    covariance can cost least: the Kullback-Leibler divergence of the mixture before from the one
+    after is at most half of
+
+        (wᵢ + wⱼ) log det Σᵢⱼ - wᵢ log det Σᵢ - wⱼ log det Σⱼ.
+
+    Parameters
+    ----------
+    weights, means, covariances
+        ``(K,)``, ``(K, d)``, ``(K, d, d)``.
+    k
+        How many to leave; K or more leave all.
+    floor
+        What every eigenvalue of every covariance is at least.
+
+    Returns
+    -------
+    weights, means, covariances
+        ``(k,)``, ``(k, d)``, ``(k, d, d)``.
+
+    References
+    ----------
+    A. R. Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Transactions on
+    Aerospace and Electronic Systems 43 (2007) 989.
+
+    Examples
+    --------
+    >>> weights, means = np.full(3, 1 / 3), np.array([[0.0], [1.0], [9.0]])
+    >>> merge(weights, means, np.ones((3, 1, 1)), 2, 1e-6)[1].tolist()
+    [[0.5], [9.0]]
+    """
+    weights, means, covariances = weights.copy(), means.copy(), covariances.copy()
+    k_max, d = means.shape
+    pair, triangle = np.empty((d, d)), np.empty((d, d))
+    log_dets = np.empty(k_max)
+    for i in range(k_max):
+        log_dets[i] = cholesky(covariances[i], floor, triangle)
+    # Of the components left, in rising order; cost[i, j] for i > j.
+    left = np.arange(k_max)
+    cost = np.full((k_max, k_max), np.inf)
+    changed = -1
+    while len(left) > k:
+        best_i, best_j, lowest = -1, -1, np.inf
+        for a in range(len(left)):
+            for b in range(a):
+                i, j = left[a], left[b]
+                if changed in (-1, i, j):
+                    blend(i, j, weights, means, covariances, pair)
+                    both = (weights[i] + weights[j]) * cholesky(pair, floor, triangle)
+                    cost[i, j] = both - weights[i] * log_dets[i] - weights[j] * log_dets[j]
+                if cost[i, j] < lowest or best_i < 0:
+                    best_i, best_j, lowest = i, j, cost[i, j]
+        share = blend(best_j, best_i, weights, means, covariances, pair)
+        covariances[best_j] = pair
+        means[best_j] += share * (means[best_i] - means[best_j])
+        weights[best_j] += weights[best_i]
+        log_dets[best_j] = cholesky(pair, floor, triangle)
+        left = left[left != best_i]
+        changed = best_j
+    return weights[left], means[left], covariances[left]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-__all__ = ["sample_many"]
+from hepgmm.cores import in_threads
+
+__all__ = [
+    "sample_many",
+    "sample_torch",
+]
 
 #: Points whose random numbers a thread holds at once: few enough for a processor's cache.
 CHUNK = 16384
@@ -98,7 +101,7 @@ def sample_many(
             rng = generator(root, chunk)
             fill(points[part].T, chosen, part.start, mixtures, starts, rng, scratch)
 
-    share(run, -(-n // CHUNK), workers)
+    in_threads(run, -(-n // CHUNK), workers)
     return (points, components) if return_components else points
 
 
@@ -153,16 +156,6 @@ def generator(root: np.random.SeedSequence, *key: int) -> np.random.Generator:
     """Return the stream of a key, in the fastest of NumPy's generators of normals."""
     child = np.random.SeedSequence(root.entropy, spawn_key=key)
     return np.random.Generator(np.random.SFC64(child))
-
-
-def share(run: Callable, n_tasks: int, workers: int) -> list:
-    """Call ``run`` in every thread with an iterator of tasks; returns what the calls return."""
-    # All threads take their next task from one iterator, whose steps hold the interpreter's lock.
-    tasks, workers = iter(range(n_tasks)), max(1, min(workers, n_tasks))
-    if workers == 1:
-        return [run(tasks)]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(run, [tasks] * workers))
 
 
 def fill(points, chosen, begin, mixtures, starts, rng, scratch) -> None:
@@ -308,3 +301,65 @@ def _checked_starts(counts, mixtures):
     if empty.any():
         raise ValueError(f"weights: mixture {drawn[np.argmax(empty)]} has points but no weight")
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+#: Entries of covariance factors gathered at once: bounds the memory beside the result.
+ENTRIES = 2**24
+
+
+def sample_torch(mixture, n: int, *, seed, device=None, dtype=None):
+    """Exactly ``n`` independent draws as a tensor: the twin of ``mixture.sample``.
+
+    The distribution is that of :func:`hepgmm.mixture.sampling.sample_many`, the random numbers are
+    others. Beside the result, about 2²⁵ numbers are held.
+
+    Parameters
+    ----------
+    mixture
+        The :class:`~hepgmm.mixture.GaussianMixture` to draw from.
+    n
+        How many.
+    seed
+        An int, or a ``torch.Generator`` of the device.
+    device
+        Where to draw; it must know double precision. The CPU unless told.
+    dtype
+        ``torch.float32``, as when it is not given, or ``torch.float64``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, d)`` of type ``dtype`` on the device.
+
+    Raises
+    ------
+    ValueError
+        For a bad ``n`` or ``dtype``.
+
+    Examples
+    --------
+    >>> from hepgmm.mixture import GaussianMixture
+    >>> mixture = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], [[[1.0]], [[1.0]]])
+    >>> sample_torch(mixture, 3, seed=1).shape
+    torch.Size([3, 1])
+    """
+    import torch
+
+    check_draw(n=n)
+    dtype = torch.float32 if dtype is None else dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype = {dtype}: give torch.float32 or torch.float64")
+    device = torch.device("cpu" if device is None else device)
+    rng = seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
+    k, d = mixture.means.shape
+    edges = torch.from_numpy(cumulate(mixture.weights, np.array([0, k]))).to(device)
+    means = torch.from_numpy(mixture.means).to(device, dtype)
+    factors = torch.from_numpy(np.linalg.cholesky(mixture.covariances)).to(device, dtype)
+    points = torch.empty((n, d), device=device, dtype=dtype)
+    for part in points.split(max(1, ENTRIES // d**2)):
+        # Double, so that a component of any weight has its probability.
+        uniform = torch.rand(len(part), generator=rng, device=device, dtype=torch.float64)
+        chosen = torch.searchsorted(edges, uniform, right=True)
+        part.normal_(generator=rng)
+        part.copy_(means[chosen] + (factors[chosen] * part[:, None, :]).sum(dim=2))
+    return points

@@ -6,14 +6,16 @@ from numbers import Integral
 
 import numpy as np
 
+from hepgmm.cores import in_threads
+from hepgmm.events import FEATURES, flatten, make_events
 from hepgmm.mixture.large import fit_one
-from hepgmm.mixture.sampling import check_draw, generator, seed_sequence, share
-from hepgmm.pileup.decays import find_decays
-from hepgmm.pileup.generator import Generator
-from hepgmm.pileup.moving import Draws, fill_events
-from hepgmm.pileup.templates import make_templates, to_points
-from hepgmm.pileup.training import find_training_events
-from hepgmm.tracks import FEATURES, flatten, make_events
+from hepgmm.mixture.sampling import (
+    check_draw,
+    generator,
+    seed_sequence,
+)
+from hepgmm.pileup.base import Generator, find_training_events
+from hepgmm.pileup.shared_kernels import Draws, fill_events, find_decays, make_templates, to_points
 
 __all__ = ["SharedGMM"]
 
@@ -108,7 +110,7 @@ class SharedGMM(Generator):
     Attributes
     ----------
     tracks_
-        Tracks of the templates, float32 ``(N, 5)`` in the order of ``hepgmm.tracks.FEATURES``; an
+        Tracks of the templates, float32 ``(N, 5)`` in the order of ``hepgmm.events.FEATURES``; an
         event's prompt ones come first.
     offsets_
         int64: template i has the tracks ``offsets_[i]:offsets_[i + 1]``.
@@ -298,7 +300,7 @@ class SharedGMM(Generator):
                     width,
                 )
 
-        share(run, -(-n_events // BATCH), workers)
+        in_threads(run, -(-n_events // BATCH), workers)
         provenance = {"process": "minbias", "generator": "SharedGMM", "seed": str(seed)}
         columns = dict(zip(FEATURES, tracks, strict=True))
         events = make_events(columns, counts, provenance=provenance)

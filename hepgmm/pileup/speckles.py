@@ -9,7 +9,7 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 
-from hepgmm.pileup.drawing import MIXTURE_FEATURES
+from hepgmm.pileup.points import MIXTURE_FEATURES
 from hepgmm.statistics import ratio_of_sums
 
 __all__ = ["diagnose", "smallest_spread", "speckled_events", "spreads"]

@@ -4,18 +4,31 @@
 the page carries an alternative text for it.
 """
 
-from hepgmm.plots.curves import bic_curve, cost_panels, curves
-from hepgmm.plots.generators import auc_ladder, azimuth, event_panels, near_side_map
+from hepgmm.plots.collide import event_display, signed_log, track_features
 from hepgmm.plots.histograms import histogram, histogram_ratio
-from hepgmm.plots.mixtures import (
+from hepgmm.plots.mixture import (
+    bic_curve,
     corner_comparison,
+    cost_panels,
+    curves,
     draw_ellipses,
     event_mixture,
     matrix_map,
     scatter,
 )
-from hepgmm.plots.style import COLOURS, Picture, finish, save_svg, use_style
-from hepgmm.plots.tracks import event_display, signed_log, track_features
+from hepgmm.plots.style import (
+    COLOURS,
+    Picture,
+    finish,
+    save_svg,
+    use_style,
+)
+from hepgmm.plots.validate import (
+    auc_ladder,
+    azimuth,
+    event_panels,
+    near_side_map,
+)
 
 __all__ = [
     "COLOURS",

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot
 
 from hepgmm.classify.registry import classifier_class
-from hepgmm.plots.classifiers import rung_look
+from hepgmm.plots.classify import rung_look
 from hepgmm.plots.histograms import count, draw
 from hepgmm.plots.style import COLOURS, rows_of_panels
 
@@ -30,7 +30,7 @@ def transform_table() -> str:
     >>> print(transform_table().splitlines()[2])
     | raw | pT / Σ pT; η; φ [rad]; d0 [mm]; dz [mm] |
     """
-    from hepgmm.classify.feature_tables import load_table, table_names
+    from hepgmm.classify.features import load_table, table_names
 
     lines = ["| table | inputs |", "|---|---|"]
     for name in table_names():

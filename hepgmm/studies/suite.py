@@ -11,13 +11,19 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
-from hepgmm.analysis import Analysis
-from hepgmm.cache import code_fingerprint, digest, usable_cores
-from hepgmm.classify.registry import CLASSIFIERS, NETWORKS, RUNGS, classifier_names
-from hepgmm.io_utils import read_figures, write_json
-from hepgmm.ladder.figures import difference, rung_figures
+from hepgmm.analysis.analysis import Analysis
+from hepgmm.analysis.figures import environment
+from hepgmm.classify.metrics import difference, rung_figures
+from hepgmm.classify.registry import (
+    CLASSIFIERS,
+    NETWORKS,
+    RUNGS,
+    classifier_names,
+)
+from hepgmm.cores import usable_cores
+from hepgmm.io.atomic import read_figures, write_json
+from hepgmm.io.cache import code_fingerprint
 from hepgmm.ladder.settings import Setting, merged
-from hepgmm.merit import environment
 from hepgmm.studies.catalogue import STUDIES
 
 __all__ = ["EVENTS", "NAMES", "measure_studies"]
@@ -105,7 +111,7 @@ def measure_studies(
     base = Analysis(preset, **events)
     about = {"parameters": base.parameters, "training": training, **environment()}
     workers = workers or usable_cores()
-    code = digest([code_fingerprint(name) for name in ("pileup", "classify", "ladder", "studies")])
+    code = code_fingerprint("studies.suite")
     bootstrap = {"n_bootstrap": n_bootstrap, "seed": base.parameters["seed"]}
     figures = read_figures(path, about, "studies")
     earlier = figures["studies"]

@@ -5,15 +5,20 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 
+from hepgmm.events import check_events
 from hepgmm.statistics import bootstrap_error
-from hepgmm.tracks import check_events
-from hepgmm.validate.bundles import bundle_auc
 from hepgmm.validate.distances import frechet_distance, kernel_distance, weighted_wasserstein
-from hepgmm.validate.features import EVENT_FEATURES, TRACK_FEATURES, event_features
+from hepgmm.validate.features import (
+    EVENT_FEATURES,
+    TRACK_FEATURES,
+    Measured,
+    Pair,
+    event_features,
+    numbered_sources,
+)
 from hepgmm.validate.memory import azimuth_features, nearest_ratio
 from hepgmm.validate.physics import event_sums, physics_ratios
-from hepgmm.validate.samples import Pair, Sample, numbered_sources
-from hepgmm.validate.two_sample import split, weighted_two_sample_auc
+from hepgmm.validate.two_sample import bundle_auc, split, weighted_two_sample_auc
 
 __all__ = ["compare"]
 
@@ -101,7 +106,7 @@ def compare(
 
     Examples
     --------
-    >>> from hepgmm.tracks import FEATURES, make_events
+    >>> from hepgmm.io.parquet import FEATURES, make_events
     >>> def toy(seed, shift):
     ...     columns = {name: np.random.default_rng(seed).random(400) for name in FEATURES}
     ...     return make_events(columns | {"eta": columns["eta"] + shift}, [4] * 100)
@@ -129,7 +134,7 @@ def compare(
             )
     rng = np.random.default_rng(seed)
     halves = np.array_split(rng.permutation(len(real)), 2)
-    samples = (Sample.of(events, seed=rng) for events in (real, synthetic))
+    samples = (Measured.of(events, seed=rng) for events in (real, synthetic))
     pair = Pair(*samples, source, template)
     own = np.arange(len(halves[1]))
     floor = Pair(*map(pair.real.part, halves), own, own)
@@ -175,7 +180,7 @@ def _aucs(pair, transformer, seed):
         for name, (kind, event) in rows.items()
     }
     if transformer:
-        from hepgmm.validate.transformer import weighted_transformer_auc
+        from hepgmm.validate.two_sample_network import weighted_transformer_auc
 
         aucs["auc_transformer"] = weighted_transformer_auc(
             pair.real.events,

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from hepgmm.statistics import bootstrap_error
-from hepgmm.validate.decays import DISPLACED
+from hepgmm.validate.correlations import DISPLACED
 
 __all__ = ["azimuth_features", "nearest_ratio"]
 
@@ -30,7 +30,7 @@ def azimuth_features(events):
 
     Examples
     --------
-    >>> from hepgmm.tracks import FEATURES, make_events
+    >>> from hepgmm.io.parquet import FEATURES, make_events
     >>> columns = {name: [0.0] * 4 for name in FEATURES} | {"pt": [1.0] * 4}
     >>> columns["phi"] = [0.0, np.pi / 2, np.pi, -np.pi / 2]
     >>> azimuth_features(make_events(columns, [4])).round(3) + 0.0

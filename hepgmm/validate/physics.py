@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hepgmm.events import check_events
 from hepgmm.statistics import bootstrap_error
-from hepgmm.tracks import check_events
-from hepgmm.validate.decays import DECAYS, DISPLACED, displaced_pairs
-from hepgmm.validate.pairs import pair_counts
-from hepgmm.validate.samples import Sample, numbered_sources
+from hepgmm.validate.correlations import DECAYS, DISPLACED, displaced_pairs, pair_counts
+from hepgmm.validate.features import Measured, numbered_sources
 
 __all__ = ["FIGURES", "event_sums", "physics", "physics_ratios"]
 
@@ -74,7 +73,7 @@ def physics(events, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
 
     Examples
     --------
-    >>> from hepgmm.tracks import FEATURES, make_events
+    >>> from hepgmm.io.parquet import FEATURES, make_events
     >>> columns = {name: [1.0, 1.0, 2.0] for name in FEATURES} | {"phi": [0.0, np.pi, 0.0]}
     >>> figures = physics(make_events(columns, [2, 1]), seed=1)
     >>> round(figures["recoil"]["value"], 3), figures["leading_pt"]["value"]
@@ -84,7 +83,7 @@ def physics(events, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
     unit = np.arange(len(events))
     if sources is not None:
         unit = numbered_sources(sources, len(events))[-1]
-    sums = event_sums(Sample.of(events, seed=seed))
+    sums = event_sums(Measured.of(events, seed=seed))
     return _with_errors(sums, unit, seed=seed, n_bootstrap=n_bootstrap)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hepgmm.analysis.presets import SCHEMA, load_preset
 from hepgmm.cli import main
-from hepgmm.presets import SCHEMA, load_preset
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 PAGES = sorted(BOOK.glob("*.md"))

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hepgmm.classify.models import Transformer
-from hepgmm.classify.samples import Sample
+from hepgmm.classify.networks import Transformer
 from hepgmm.classify.training import train
+from hepgmm.crossings.samples import Sample
 
 
 def _toy(n_events, *, seed, n_tracks=8, displaced=0.5):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hepgmm.classify.models import MLP, Transformer
+from hepgmm.classify.networks import MLP, Transformer
 
 SMALL = {"width": 8, "n_heads": 2, "n_blocks": 1, "feedforward": 16}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hepgmm.classify.dropout import VALUES, Dropout
+from hepgmm.classify.fast import VALUES, Dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

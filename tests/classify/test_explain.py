@@ -6,8 +6,8 @@ import torch
 
 from hepgmm.classify.explain import attention, attention_shares, permutation_importance
 from hepgmm.classify.layers import VertexBias
-from hepgmm.classify.models import MLP, Transformer
-from hepgmm.classify.samples import Sample
+from hepgmm.classify.networks import MLP, Transformer
+from hepgmm.crossings.samples import Sample
 
 
 def test_attention_goes_to_tracks_and_adds_up(toy):

@@ -5,7 +5,7 @@ import math
 import pytest
 import yaml
 
-from hepgmm.classify.feature_tables import TRANSFORMS, load_table, table_names
+from hepgmm.classify.features import TRANSFORMS, load_table, table_names
 
 ROW = {"name": "eta", "of": "eta"}
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from hepgmm.classify.feature_tables import table_names
-from hepgmm.classify.features import TrackFeatures
-from hepgmm.classify.samples import COLUMNS
+from hepgmm.classify.features import TrackFeatures, table_names
+from hepgmm.crossings.samples import COLUMNS
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from hepgmm.classify import layers
+from hepgmm.classify.fast import narrow_attention
 from hepgmm.classify.layers import TransformerBlock, attended_keys
-from hepgmm.classify.narrow_attention import narrow_attention
 
 
 def tensors(*, n=9, n_tracks=13, n_heads=3, d=4, size=1.0, seed=1):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hepgmm.classify.particle_transformer import ParticleTransformer, pair_features
+from hepgmm.classify.networks import ParticleTransformer, pair_features
 
 
 @pytest.fixture

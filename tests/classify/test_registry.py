@@ -5,7 +5,7 @@ import pytest
 
 from hepgmm.classify.cuts import PtCut
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.models import DeepSets
+from hepgmm.classify.networks import DeepSets
 from hepgmm.classify.registry import (
     CLASSIFIERS,
     classifier_names,
@@ -14,7 +14,7 @@ from hepgmm.classify.registry import (
     register,
 )
 from hepgmm.classify.rungs import NetworkClassifier
-from hepgmm.classify.samples import Sample
+from hepgmm.crossings.samples import Sample
 
 NETWORKS = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]
 #: Enough for the toy.

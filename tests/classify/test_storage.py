@@ -5,8 +5,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hepgmm.classify.models import MLP, DeepSets, Transformer, predict
-from hepgmm.classify.particle_transformer import ParticleTransformer
+from hepgmm.classify.networks import (
+    MLP,
+    DeepSets,
+    ParticleTransformer,
+    Transformer,
+    predict,
+)
 from hepgmm.classify.storage import load_model, save_card, save_model
 
 

@@ -15,7 +15,7 @@ import torch
 
 import hepgmm
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.models import MLP, Transformer, predict
+from hepgmm.classify.networks import MLP, Transformer, predict
 from hepgmm.classify.storage import load_model
 
 

@@ -8,10 +8,10 @@ from sklearn.isotonic import IsotonicRegression
 
 from hepgmm.classify.cuts import PtCut
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.samples import Sample
 from hepgmm.classify.storage import load_model, save_model
 from hepgmm.classify.summaries import SUMMARY_NAMES, EventPt, event_summaries
 from hepgmm.classify.trees import BoostedTrees
+from hepgmm.crossings.samples import Sample
 
 
 def column(summaries, name):

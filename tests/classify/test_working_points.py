@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from hepgmm.classify.working_points import background_rejection, calibration_curve
+from hepgmm.classify.metrics import background_rejection, calibration_curve
 
 
 def gaussians(n, separation, seed):

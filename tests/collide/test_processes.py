@@ -2,7 +2,13 @@
 
 import pytest
 
-from hepgmm.collide.processes import HBAR_C, PROCESSES, resolve, settings, slha
+from hepgmm.collide.processes import (
+    HBAR_C,
+    PROCESSES,
+    resolve,
+    settings,
+    slha,
+)
 
 
 def test_defaults_are_the_documented_ones():

@@ -15,8 +15,9 @@ import tqdm.auto
 
 import hepgmm
 from hepgmm.collide import pythia
-from hepgmm.collide.engine import Engine
-from hepgmm.tracks import accept, load_tracks
+from hepgmm.collide.pythia import Engine
+from hepgmm.events import accept
+from hepgmm.io.parquet import load_tracks
 
 ROOT = Path(hepgmm.__file__).parents[1]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hepgmm.mixture.components import (
+from hepgmm.mixture.gaussian import (
     FORMS,
     log_entries,
     lower_triangles,

@@ -9,10 +9,9 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Estimator
 
 from hepgmm.mixture import large_kernels as kernels
-from hepgmm.mixture.ascent import PointSet, shares_of
-from hepgmm.mixture.gmm import GaussianMixture
-from hepgmm.mixture.large import fit_one, strides
-from hepgmm.mixture.many import fit_many
+from hepgmm.mixture.gaussian import GaussianMixture
+from hepgmm.mixture.large import PointSet, fit_one, shares_of, strides
+from hepgmm.mixture.small import fit_many
 
 FLOORS = np.array([1e-6, 1e-4, 1e-2, 1e-6, 1.0])
 TRUTH = GaussianMixture(

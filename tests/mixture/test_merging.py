@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hepgmm.mixture.merging import merge
-from hepgmm.mixture.seeding import seed_labels
+from hepgmm.mixture.large_kernels import merge, seed_labels
 
 
 def mixture_of(k, d, seed):

@@ -6,9 +6,14 @@ import torch
 from scipy.stats import kstest, norm
 
 from hepgmm.mixture import sampling
-from hepgmm.mixture.gmm import GaussianMixture
-from hepgmm.mixture.sampling import CHUNK, generator, sample_many, seed_sequence
-from hepgmm.mixture.torch_sampling import sample_torch
+from hepgmm.mixture.gaussian import GaussianMixture
+from hepgmm.mixture.sampling import (
+    CHUNK,
+    generator,
+    sample_many,
+    sample_torch,
+    seed_sequence,
+)
 
 #: Components of little weight and of none, inside and last.
 WEIGHTS = np.array([0.02, 0.28, 0.0, 0.69, 0.01, 0.0])
@@ -182,7 +187,7 @@ def test_draws_from_a_singular_covariance_stay_on_its_line():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_torch_twin_has_the_same_distribution(mixture, dtype, monkeypatch):
-    monkeypatch.setattr("hepgmm.mixture.torch_sampling.ENTRIES", 9 * 30_000)
+    monkeypatch.setattr("hepgmm.mixture.sampling.ENTRIES", 9 * 30_000)
     points = sample_torch(mixture, 100_001, seed=7, dtype=dtype)
     assert points.dtype == dtype and points.shape == (100_001, 3)
     assert torch.equal(points, sample_torch(mixture, 100_001, seed=7, dtype=dtype))

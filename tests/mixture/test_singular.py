@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from hepgmm.mixture.many import fit_many
-from hepgmm.mixture.singular import find_singular
+from hepgmm.mixture.small import find_singular, fit_many
 
 RNG = np.random.default_rng(5)
 #: Event 0 is a cloud; event 1 a cloud and, far off, six points on a line.

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from hepgmm.mixture.many import fit_many
-from hepgmm.mixture.watching import watch
+from hepgmm.mixture.small import fit_many, watch
 
 RNG = np.random.default_rng(6)
 POINTS = np.concatenate([RNG.normal(m, 0.5, (40, 2)) for m in (0.0, 6.0)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepgmm.tracks import make_events
+from hepgmm.events import make_events
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,14 @@ import pytest
 from scipy.stats import kstest
 from sklearn.base import clone
 
-from hepgmm.pileup.global_mixture import GlobalMixture
-from hepgmm.pileup.independent import IndependentGenerator, IndependentTracks
-from hepgmm.pileup.kernel_density import KernelDensity
-from hepgmm.pileup.oversampling import Oversampling
-from hepgmm.tracks import make_events
+from hepgmm.events import make_events
+from hepgmm.pileup.baselines import (
+    GlobalMixture,
+    IndependentGenerator,
+    IndependentTracks,
+    KernelDensity,
+    Oversampling,
+)
 
 MODELS = {
     "oversampling": Oversampling(),

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from hepgmm.collide import generate
-from hepgmm.collide.helix import perigee
+from hepgmm.collide.perigee import perigee
+from hepgmm.collide.processes import (
+    KAON,
+    LAMBDA,
+    PION,
+    PROTON,
+)
+from hepgmm.events import FEATURES, flatten, make_events
 from hepgmm.mixture.sampling import generator, seed_sequence
-from hepgmm.particles import KAON, LAMBDA, PION, PROTON
-from hepgmm.pileup.decays import find_decays
-from hepgmm.pileup.moving import redecay
 from hepgmm.pileup.shared import TEMPLATES, SharedGMM
-from hepgmm.tracks import FEATURES, flatten, make_events
+from hepgmm.pileup.shared_kernels import find_decays, redecay
 
 FIELD = 2.0
 

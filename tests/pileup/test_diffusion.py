@@ -6,10 +6,15 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from hepgmm.pileup.denoiser import Denoiser
-from hepgmm.pileup.diffusion import LARGEST, DiffusionPileup, free_of_noise, turn
+from hepgmm.events import make_events
+from hepgmm.pileup.diffusion import (
+    LARGEST,
+    Denoiser,
+    DiffusionPileup,
+    free_of_noise,
+    turn,
+)
 from hepgmm.pileup.networks import seeded, tracks_of
-from hepgmm.tracks import make_events
 
 OPTIONS = {"epochs": 2, "width": 16, "global_width": 8, "n_layers": 1, "n_steps": 4, "seed": 3}
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepgmm.pileup.drawing import track_features
-from hepgmm.pileup.expansion import expand
-from hepgmm.tracks import make_events, to_columns
+from hepgmm.events import make_events, to_columns
+from hepgmm.pileup.points import expand, track_features
 
 displacement = st.floats(-9e4, 9e4, width=32)
 

@@ -6,17 +6,17 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from hepgmm.pileup.clouds import make_clouds, read_clouds
-from hepgmm.pileup.flow import FlowPileup
-from hepgmm.pileup.summaries import (
+from hepgmm.events import make_events
+from hepgmm.pileup.flow import (
     SUMMARY,
+    FlowPileup,
     agree,
     balance,
     class_counts,
     relative_extremes,
     summarise,
 )
-from hepgmm.tracks import make_events
+from hepgmm.pileup.points import make_clouds, read_clouds
 
 OPTIONS = {"epochs": 3, "width": 16, "transforms": 1, "seed": 3}
 

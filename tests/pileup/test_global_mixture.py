@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from hepgmm.mixture.gmm import GaussianMixture
-from hepgmm.pileup.drawing import track_features
-from hepgmm.pileup.expansion import expand
-from hepgmm.pileup.global_mixture import GlobalMixture
-from hepgmm.tracks import make_events
+from hepgmm.events import make_events
+from hepgmm.mixture.gaussian import GaussianMixture
+from hepgmm.pileup.baselines import GlobalMixture
+from hepgmm.pileup.points import expand, track_features
 
 KNOWN = GaussianMixture(
     [0.7, 0.3],

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from hepgmm.mixture.components import pack
-from hepgmm.mixture.gmm import GaussianMixture
+from hepgmm.events import make_events
+from hepgmm.mixture.gaussian import GaussianMixture, pack
 from hepgmm.pileup.hierarchical import HierarchicalGMM
 from hepgmm.pileup.speckles import diagnose
-from hepgmm.tracks import make_events
 
 OPTIONS = {"n_components": range(1, 4), "max_components": [1, 2, 4], "seed": 3}
 

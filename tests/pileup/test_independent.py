@@ -3,8 +3,8 @@
 import awkward as ak
 import numpy as np
 
-from hepgmm.pileup.independent import IndependentTracks
-from hepgmm.tracks import flatten, make_events
+from hepgmm.events import flatten, make_events
+from hepgmm.pileup.baselines import IndependentTracks
 
 
 def rows(events):

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde, ks_2samp
 
-from hepgmm.pileup.drawing import track_features
-from hepgmm.pileup.expansion import expand
-from hepgmm.pileup.kernel_density import KernelDensity
-from hepgmm.tracks import make_events
+from hepgmm.events import make_events
+from hepgmm.pileup.baselines import KernelDensity
+from hepgmm.pileup.points import expand, track_features
 
 
 def points_of(events):

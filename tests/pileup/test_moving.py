@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from hepgmm.pileup.moving import Draws, balance, place
-from hepgmm.pileup.templates import make_templates
+from hepgmm.pileup.shared_kernels import Draws, balance, make_templates, place
 
 
 def one_component(points, mean, factor):

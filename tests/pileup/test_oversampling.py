@@ -4,8 +4,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepgmm.pileup.oversampling import Oversampling
-from hepgmm.tracks import make_events
+from hepgmm.events import make_events
+from hepgmm.pileup.baselines import Oversampling
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from hepgmm.events import FEATURES, flatten, make_events
 from hepgmm.mixture.sampling import generator, seed_sequence
-from hepgmm.pileup.moving import FORWARD, orient
 from hepgmm.pileup.shared import TEMPLATES, SharedGMM
-from hepgmm.pileup.templates import CELLS, REACH, _blocks
-from hepgmm.tracks import FEATURES, flatten, make_events
+from hepgmm.pileup.shared_kernels import CELLS, FORWARD, REACH, _blocks, orient
 
 #: Everything that changes a template's tracks, switched off.
 STILL = {"redraw_eta": 0, "redraw": 0, "redraw_forward": 0, "redraw_displaced": 0}

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from hepgmm.mixture.components import pack
-from hepgmm.mixture.gmm import GaussianMixture
+from hepgmm.mixture.gaussian import GaussianMixture, pack
 from hepgmm.pileup.hierarchical import HierarchicalGMM
-from hepgmm.pileup.speckles import diagnose, smallest_spread, speckled_events, spreads
+from hepgmm.pileup.speckles import (
+    diagnose,
+    smallest_spread,
+    speckled_events,
+    spreads,
+)
 
 
 @pytest.fixture(scope="module")

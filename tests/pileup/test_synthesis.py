@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from hepgmm.mixture.components import pack, unpack
-from hepgmm.mixture.gmm import GaussianMixture
+from hepgmm.events import make_events
+from hepgmm.mixture.gaussian import GaussianMixture, pack, unpack
 from hepgmm.mixture.sampling import CHUNK, generator, seed_sequence
-from hepgmm.pileup.hierarchical import HierarchicalGMM
-from hepgmm.pileup.synthesis import BATCH, REST, Synthesis
-from hepgmm.tracks import make_events
+from hepgmm.pileup.hierarchical import BATCH, REST, HierarchicalGMM, Synthesis
 
 OPTIONS = {"n_components": range(1, 4), "max_components": [2], "seed": 3}
 

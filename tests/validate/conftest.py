@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hepgmm.tracks import make_events
-from hepgmm.validate import bundles, two_sample
+from hepgmm.events import make_events
+from hepgmm.validate import two_sample
 
 
 def independent_tracks(n_events, *, seed, eta_shift=0.0, mean_tracks=6):
@@ -28,7 +28,7 @@ def events():
 @pytest.fixture
 def no_trees(monkeypatch):
     """The first feature instead of trees, where AUCs are not what is tested."""
-    for module in (bundles, two_sample):
+    for module in (two_sample, two_sample):
         monkeypatch.setattr(
             module, "boosted_scores", lambda features, synthetic, fold, *, seed: features[:, 0]
         )

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hepgmm.tracks import make_events, to_columns
+from hepgmm.events import make_events, to_columns
 from hepgmm.validate import EVENT_FEATURES, TRACK_FEATURES, compare
-from hepgmm.validate.decays import DECAYS
+from hepgmm.validate.correlations import DECAYS
 from hepgmm.validate.physics import FIGURES
 
 

@@ -3,10 +3,9 @@
 import awkward as ak
 import numpy as np
 
-from hepgmm.tracks import FEATURES, make_events
+from hepgmm.events import FEATURES, make_events
 from hepgmm.validate import EVENT_FEATURES, TRACK_FEATURES, event_features
-from hepgmm.validate.features import track_features
-from hepgmm.validate.samples import Sample
+from hepgmm.validate.features import Measured, track_features
 
 
 def test_event_features_are_those_of_a_slow_loop():
@@ -60,7 +59,7 @@ def test_part_of_a_sample_is_the_sample_of_the_part():
     counts = rng.integers(0, 4, 30)
     sample = make_events({name: rng.random(counts.sum()) for name in FEATURES}, counts)
     index = rng.permutation(30)[:11]
-    part, fresh = Sample.of(sample, seed=1).part(index), Sample.of(sample[index], seed=1)
+    part, fresh = Measured.of(sample, seed=1).part(index), Measured.of(sample[index], seed=1)
     assert part.events.tolist() == fresh.events.tolist()
     np.testing.assert_array_equal(part.summaries, fresh.summaries)
     np.testing.assert_array_equal(part.accepted, fresh.accepted)

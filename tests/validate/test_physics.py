@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hepgmm.tracks import FEATURES, make_events, to_columns
+from hepgmm.events import FEATURES, make_events, to_columns
 from hepgmm.validate import correlation, correlation_map, physics
-from hepgmm.validate.decays import displaced_pairs
+from hepgmm.validate.correlations import displaced_pairs
 from hepgmm.validate.physics import FIGURES
 
 

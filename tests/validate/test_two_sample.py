@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepgmm.tracks import make_events
-from hepgmm.validate.bundles import bundle_auc, superimpose
-from hepgmm.validate.two_sample import FOLDS, split, weighted_two_sample_auc
+from hepgmm.events import make_events
+from hepgmm.validate.two_sample import (
+    FOLDS,
+    bundle_auc,
+    split,
+    superimpose,
+    weighted_two_sample_auc,
+)
 
 
 @given(st.integers(5, 40), st.integers(5, 40), st.integers(0, 99))

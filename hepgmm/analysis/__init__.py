@@ -1,0 +1,1 @@
+"""A whole run, stage by stage: presets, stages and their cache, figures of merit."""

@@ -1,0 +1,464 @@
+"""Networks of a set of tracks: in any order, with any amount of padding, to one logit.
+
+The paper leaves open, and is here chosen: the transformer's feed-forward width (128), LayerNorm
+before attention and feed-forward ("pre-norm") and none after the last block, no dropout on the
+attention weights, and one hidden layer in the transformer's encoder of tracks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hepgmm.classify.fast import Dropout
+from hepgmm.classify.features import TrackFeatures
+from hepgmm.classify.layers import (
+    POOLINGS,
+    ClassAttention,
+    HiddenLayers,
+    TransformerBlock,
+    VertexBias,
+    attended_keys,
+    initialised,
+    pool,
+)
+from hepgmm.crossings.samples import COLUMNS, check_tracks
+
+__all__ = [
+    "MLP",
+    "PAIR_FEATURES",
+    "DeepSets",
+    "ParticleTransformer",
+    "Transformer",
+    "pair_features",
+    "predict",
+]
+
+
+class MLP(nn.Module):
+    """The paper's multilayer perceptron: every track alone, then the mean over the tracks.
+
+    Inputs → ``n_layers`` × (Linear → LayerNorm → ReLU), with padded tracks set to 0 after the
+    first activation → mean over the tracks of the event → Linear → 1 logit. The paper's is 3 layers
+    of 32. (A last linear layer before the mean would be the same function.)
+
+    Parameters
+    ----------
+    features : str, Path or dict
+        Inputs, see :class:`~hepgmm.classify.TrackFeatures`.
+    width, n_layers : int
+    seed : int
+        Of the initial weights.
+
+    Examples
+    --------
+    >>> model = MLP()
+    >>> model(torch.rand(4, 80, 5), torch.ones(4, 80, dtype=torch.bool)).shape
+    torch.Size([4])
+    """
+
+    def __init__(self, *, features="asinh", width=32, n_layers=3, seed=0):
+        super().__init__()
+        self.features = TrackFeatures(features)
+        self.hyperparameters = {
+            "features": self.features.table,
+            "width": width,
+            "n_layers": n_layers,
+            "seed": seed,
+        }
+        with initialised(seed):
+            self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.relu)
+            self.output = nn.Linear(width, 1)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, 5), where mask, bool (n, T), is True."""
+        tracks = self.encoder(self.features(X, mask), mask)
+        return self.output(pool(tracks, mask, "mean")).squeeze(-1)
+
+
+class DeepSets(nn.Module):
+    """Every track alone, then mean and maximum over the tracks, then the event.
+
+    Inputs → ``n_layers`` × (Linear → LayerNorm → GELU) → mean and maximum over the tracks →
+    2 × (Linear → LayerNorm → GELU) → Linear → 1 logit. The maximum says whether there is a track
+    of some kind at all; in a mean one such track is lost among eighty.
+
+    Parameters
+    ----------
+    features : str, Path or dict
+        Inputs, see :class:`~hepgmm.classify.TrackFeatures`.
+    width, n_layers : int
+    pooling : {"mean_max", "mean", "sum"}
+    dropout : float
+        Probability to drop one of the event's numbers before the last layers.
+    seed : int
+        Of the initial weights.
+
+    References
+    ----------
+    Zaheer et al., Deep Sets, arXiv:1703.06114; for particles, Komiske, Metodiev, Thaler,
+    arXiv:1810.05165.
+
+    Examples
+    --------
+    >>> model = DeepSets()
+    >>> model(torch.rand(4, 80, 6), torch.ones(4, 80, dtype=torch.bool)).shape
+    torch.Size([4])
+    """
+
+    def __init__(
+        self,
+        *,
+        features="full",
+        width=64,
+        n_layers=3,
+        pooling="mean_max",
+        dropout=0.1,
+        seed=0,
+    ):
+        super().__init__()
+        self.features = TrackFeatures(features)
+        self.hyperparameters = {
+            "features": self.features.table,
+            "width": width,
+            "n_layers": n_layers,
+            "pooling": checked_pooling("DeepSets", pooling),
+            "dropout": dropout,
+            "seed": seed,
+        }
+        self.pooling = pooling
+        with initialised(seed):
+            self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.gelu)
+            self.dropout = Dropout(dropout)
+            self.decoder = HiddenLayers(pooled_width(width, pooling), width, 2, F.gelu)
+            self.output = nn.Linear(width, 1)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, 6), where mask, bool (n, T), is True."""
+        tracks = self.encoder(self.features(X, mask), mask)
+        event = self.dropout(pool(tracks, mask, self.pooling))
+        return self.output(self.decoder(event)).squeeze(-1)
+
+
+class Transformer(nn.Module):
+    """The paper's transformer: tracks look at each other, then are summed.
+
+    Inputs → Linear → LayerNorm → GELU (``width`` features a track) → ``n_blocks`` × pre-norm
+    self-attention and feed-forward with padded tracks masked as keys → sum over the tracks of the
+    event, in units of 80 → 3 × (Linear → GELU), without LayerNorm → Linear → 1 logit.
+
+    Parameters
+    ----------
+    features : str, Path or dict
+        Inputs, see :class:`~hepgmm.classify.TrackFeatures`.
+    width, n_blocks, n_heads : int
+    feedforward : int
+        Width of the blocks' hidden layer; the paper does not state it.
+    pooling : {"sum", "mean", "mean_max"}
+        From tracks to the event; the paper's is the sum.
+    dropout, attention_dropout : float
+        The paper states one dropout of 0.1; on the attention weights it triples the training time
+        on a CPU, so that it is an argument of its own, 0 unless asked.
+    vertex_bias : bool
+        Whether attention knows how far two tracks are from each other along the beam, as
+        ``hepgmm.classify.layers.VertexBias`` says.
+    track_task : bool
+        Whether there is a second output, for each track: is it of the hard collision?
+    seed : int
+        Of the initial weights.
+
+    Raises
+    ------
+    ValueError
+        If the width is not a multiple of the number of heads, or the pooling is unknown.
+
+    Examples
+    --------
+    >>> model = Transformer(n_blocks=1)
+    >>> model(torch.rand(4, 80, 5), torch.ones(4, 80, dtype=torch.bool)).shape
+    torch.Size([4])
+    """
+
+    def __init__(
+        self,
+        *,
+        features="asinh",
+        width=32,
+        n_blocks=6,
+        n_heads=8,
+        feedforward=128,
+        pooling="sum",
+        dropout=0.1,
+        attention_dropout=0.0,
+        vertex_bias=False,
+        track_task=False,
+        seed=0,
+    ):
+        super().__init__()
+        check_heads("Transformer", width, n_heads)
+        self.features = TrackFeatures(features)
+        self.hyperparameters = {
+            "features": self.features.table,
+            "width": width,
+            "n_blocks": n_blocks,
+            "n_heads": n_heads,
+            "feedforward": feedforward,
+            "pooling": checked_pooling("Transformer", pooling),
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "vertex_bias": vertex_bias,
+            "track_task": track_task,
+            "seed": seed,
+        }
+        self.pooling, self.track_task = pooling, track_task
+        with initialised(seed):
+            self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
+            self.blocks = nn.ModuleList(
+                [
+                    TransformerBlock(width, n_heads, feedforward, dropout, attention_dropout)
+                    for _ in range(n_blocks)
+                ]
+            )
+            inputs = pooled_width(width, pooling)
+            self.decoder = HiddenLayers(inputs, width, 3, F.gelu, normalise=False)
+            self.output = nn.Linear(width, 1)
+            self.vertex_bias = VertexBias(n_heads) if vertex_bias else None
+            self.track_output = nn.Linear(width, 1) if track_task else None
+
+    def forward(self, X, mask, *, tracks=False):
+        """Logits, shape (n,), of tracks X, shape (n, T, 5), where mask, bool (n, T), is True.
+
+        With ``tracks``, for a model with ``track_task``, also the logit that each track is of the
+        hard collision, shape (n, T).
+        """
+        attended = self.attended(X, mask)
+        x = self.encoder(self.features(X, mask), mask)
+        for block in self.blocks:
+            x = block(x, attended)
+        logits = self.output(self.decoder(pool(x, mask, self.pooling))).squeeze(-1)
+        return (logits, self.track_output(x).squeeze(-1)) if tracks else logits
+
+    def attended(self, X, mask):
+        """Which keys count in attention, or what is added to their logits."""
+        attended = attended_keys(mask)
+        if self.vertex_bias is None:
+            return attended
+        dz = X[..., COLUMNS.index("dz")].masked_fill(~mask, 0.0)
+        return self.vertex_bias(dz).masked_fill(~attended, -torch.inf)
+
+
+def checked_pooling(model, pooling):
+    """The name of a pooling, or an error."""
+    if pooling not in POOLINGS:
+        raise ValueError(
+            f"{model}: pooling={pooling!r} is unknown; choose one of {', '.join(POOLINGS)}"
+        )
+    return pooling
+
+
+def pooled_width(width, pooling):
+    """How many numbers an event has after the pooling of tracks of ``width`` numbers."""
+    return 2 * width if pooling == "mean_max" else width
+
+
+def check_heads(model, width, n_heads):
+    """An error unless every head gets as many features."""
+    if width % n_heads:
+        raise ValueError(f"{model}: width={width} is not a multiple of n_heads={n_heads}")
+
+
+def predict(model, X, mask, *, batch_size=512):
+    """Probability that each event is signal.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of a rung of the ladder, used on the device on which it lies, without dropout.
+    X : array, shape (n, max_tracks, 5 or 6)
+    mask : array, bool, shape (n, max_tracks)
+    batch_size : int
+        Events at a time; no effect on the result beyond rounding.
+
+    Returns
+    -------
+    array, float64, shape (n,)
+
+    Examples
+    --------
+    >>> predict(MLP(), torch.ones(3, 80, 5), torch.ones(3, 80, dtype=torch.bool)).shape
+    (3,)
+    """
+    device = next(model.parameters()).device
+    X = torch.as_tensor(X, dtype=torch.float32)
+    mask = torch.as_tensor(mask, dtype=torch.bool)
+    check_tracks(X, mask, getattr(getattr(model, "features", None), "n_columns", None))
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        logits = [
+            model(x.to(device), m.to(device)).cpu().double()
+            for x, m in zip(X.split(batch_size), mask.split(batch_size), strict=True)
+        ]
+    model.train(training)
+    return torch.cat(logits).sigmoid().numpy()
+
+
+#: What is known of two tracks.
+PAIR_FEATURES = ("ln ΔR", "ln kT", "ln z", "ln m²")
+# Tracks at the same place have no logarithm of their distance: far below what a detector resolves,
+# also for the square of the mass of soft tracks.
+_FLOOR = 1e-16
+
+
+def pair_features(pt, eta, phi, first, second):
+    r"""Logarithms of what two massless particles have in common.
+
+    :math:`\Delta R = \sqrt{\Delta\eta^2 + \Delta\phi^2}`,
+    :math:`k_T = \min(p_{T,a}, p_{T,b}) \Delta R`,
+    :math:`z = \min(p_{T,a}, p_{T,b}) / (p_{T,a} + p_{T,b})` and
+    :math:`m^2 = 2 p_{T,a} p_{T,b} (\cosh\Delta\eta - \cos\Delta\phi)`,
+    each with a floor of 10⁻¹⁶ under the logarithm.
+
+    Parameters
+    ----------
+    pt, eta, phi : torch.Tensor, shape (n, T)
+        pT in GeV, or relative, φ in rad.
+    first, second : torch.Tensor of int, shape (n_pairs,)
+        Numbers of the tracks of each pair.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, n_pairs, 4)
+        In the order of ``PAIR_FEATURES``.
+
+    References
+    ----------
+    Qu, Li, Qian, Particle Transformer for jet tagging, arXiv:2202.03772, equation 3.
+
+    Examples
+    --------
+    >>> pt, eta, phi = torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2), torch.tensor([[0.0, 0.5]])
+    >>> pair_features(pt, eta, phi, torch.tensor([0]), torch.tensor([1])).exp()[0, 0, :3]
+    tensor([0.5000, 0.5000, 0.2500])
+    """
+    a, b = pt[:, first], pt[:, second]
+    delta_eta = eta[:, first] - eta[:, second]
+    delta_phi = phi[:, first] - phi[:, second]
+    delta_phi = delta_phi - 2 * torch.pi * torch.round(delta_phi / (2 * torch.pi))
+    softer = torch.minimum(a, b)
+    distance = (delta_eta**2 + delta_phi**2).clamp_min(_FLOOR).sqrt()
+    # cosh x - 1 = 2 sinh²(x / 2) and 1 - cos x = 2 sin²(x / 2) lose nothing for near tracks.
+    mass = 4 * a * b * (torch.sinh(delta_eta / 2) ** 2 + torch.sin(delta_phi / 2) ** 2)
+    values = distance, softer * distance, softer / (a + b).clamp_min(_FLOOR), mass
+    return torch.stack([value.clamp_min(_FLOOR).log() for value in values], dim=-1)
+
+
+class ParticleTransformer(nn.Module):
+    """Self-attention with a bias for each pair of tracks, then class attention.
+
+    Inputs → 2 × (Linear → LayerNorm → GELU) → ``n_blocks`` × pre-norm self-attention, whose logits
+    have ln ΔR, ln kT, ln z and ln m² of the two tracks, made into one number for each head by a
+    small network that the blocks share, added → 2 × class attention, in which a learnt summary
+    collects what it needs from the tracks → LayerNorm → Linear → 1 logit.
+
+    The reference has more LayerNorms in its blocks and is far larger; tracks are massless here.
+
+    Parameters
+    ----------
+    features : str, Path or dict
+        Inputs, see :class:`~hepgmm.classify.TrackFeatures`.
+    width, n_blocks, n_heads, feedforward : int
+    pair_width : int
+        Hidden layer of the network of pairs.
+    dropout : float
+    seed : int
+        Of the initial weights.
+
+    Raises
+    ------
+    ValueError
+        If the width is not a multiple of the number of heads.
+
+    References
+    ----------
+    Qu, Li, Qian, Particle Transformer for jet tagging, arXiv:2202.03772.
+
+    Examples
+    --------
+    >>> model = ParticleTransformer(n_blocks=1)
+    >>> model(torch.rand(4, 80, 6), torch.ones(4, 80, dtype=torch.bool)).shape
+    torch.Size([4])
+    """
+
+    def __init__(
+        self,
+        *,
+        features="full",
+        width=32,
+        n_blocks=2,
+        n_heads=4,
+        feedforward=128,
+        pair_width=8,
+        dropout=0.1,
+        seed=0,
+    ):
+        super().__init__()
+        check_heads("ParticleTransformer", width, n_heads)
+        self.features = TrackFeatures(features)
+        self.hyperparameters = {
+            "features": self.features.table,
+            "width": width,
+            "n_blocks": n_blocks,
+            "n_heads": n_heads,
+            "feedforward": feedforward,
+            "pair_width": pair_width,
+            "dropout": dropout,
+            "seed": seed,
+        }
+        with initialised(seed):
+            self.encoder = HiddenLayers(len(self.features.rows), width, 2, F.gelu)
+            self.pairs = nn.Sequential(
+                nn.Linear(len(PAIR_FEATURES), pair_width), nn.GELU(), nn.Linear(pair_width, n_heads)
+            )
+            self.blocks = nn.ModuleList(
+                [
+                    TransformerBlock(width, n_heads, feedforward, dropout, 0.0)
+                    for _ in range(n_blocks)
+                ]
+            )
+            self.summary = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+            self.class_blocks = nn.ModuleList(
+                [ClassAttention(width, n_heads, feedforward, dropout) for _ in range(2)]
+            )
+            self.norm = nn.LayerNorm(width)
+            self.output = nn.Linear(width, 1)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, 5 or 6), where mask, bool (n, T)."""
+        bias = self._bias(X, mask)
+        tracks = self.encoder(self.features(X, mask), mask)
+        for block in self.blocks:
+            tracks = block(tracks, bias)
+        summary = self.summary.expand(X.shape[0], -1, -1)
+        for block in self.class_blocks:
+            summary = block(summary, tracks, mask)
+        return self.output(self.norm(summary[:, 0])).squeeze(-1)
+
+    def _bias(self, X, mask):
+        """Logits to be added for each head, query and key, shape (n, n_heads, T, T)."""
+        n_tracks = X.shape[1]
+        X = X.masked_fill(~mask.unsqueeze(-1), 0.0)
+        pt, eta, phi = (X[..., COLUMNS.index(name)] for name in ("pt_relative", "eta", "phi"))
+        # Each pair once; in numpy, so that they are constants of an exported model.
+        first, second = np.triu_indices(n_tracks)
+        pair = np.empty((n_tracks, n_tracks), dtype=np.int64)
+        pair[first, second] = pair[second, first] = np.arange(len(first))
+        first, second, pair = (torch.as_tensor(x, device=X.device) for x in (first, second, pair))
+        # Logarithms from some -20 to 2 become numbers of order one.
+        values = self.pairs(pair_features(pt, eta, phi, first, second) / 5 + 1)
+        bias = values[:, pair.flatten()].unflatten(1, (n_tracks, n_tracks)).permute(0, 3, 1, 2)
+        # An event without tracks attends to its padding: softmax over nothing would be NaN.
+        ignored = ~(mask | ~mask.any(1, keepdim=True))
+        return bias.masked_fill(ignored[:, None, None, :], -torch.inf)

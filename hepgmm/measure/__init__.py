@@ -1,0 +1,1 @@
+"""What is measured beyond one run: generators, classifiers, speed, cost."""

@@ -1,0 +1,171 @@
+"""What a training and a preset will cost, from a run that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = [
+    "plan",
+    "training_flops",
+    "training_operations",
+]
+
+
+def training_operations(model, n_tracks: int) -> float:
+    """Floating-point operations of one event, forward and backward: matrix products alone.
+
+    Counted by PyTorch, two for each multiplication with its addition.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A network of this package.
+    n_tracks
+        Of the event.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from hepgmm.classify import MLP
+    >>> forward = 2 * (5 * 32 + 32 * 32) * 80 + 2 * 32
+    >>> training_operations(MLP(n_layers=2), 80) == 3 * forward - 2 * 5 * 32 * 80
+    True
+    """
+    # Only this way of computing attention is made of products that the counter knows.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        X, mask = torch.rand(2, n_tracks, 6) + 0.1, torch.ones(2, n_tracks, dtype=torch.bool)
+        model(X, mask).sum().backward()
+    model.zero_grad()
+    return counter.get_total_flops() / 2
+
+
+#: Sustained TFLOP/s of a GPU on networks as small as these: far below what a card promises, since
+#: most of the time goes into starting kernels. An assumption, not a measurement.
+TFLOPS = 1.0
+
+
+def training_flops(parameters: Mapping) -> float:
+    """Floating-point operations to train the paper's transformer: matrix products alone.
+
+    Forward and backward, counted by PyTorch, times the training events and epochs.
+
+    Parameters
+    ----------
+    parameters
+        Of a preset, as :func:`hepgmm.analysis.presets.load_preset` gives them.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from hepgmm import load_preset
+    >>> one = training_flops(load_preset("quick", training={"epochs_transformer": 1}))
+    >>> training_flops(load_preset("quick", training={"epochs_transformer": 5})) / one
+    5.0
+    """
+    from hepgmm.classify import Transformer
+
+    options, n_tracks = parameters["training"], parameters["overlay"]["max_tracks"]
+    model = Transformer(features=options["features"], feedforward=options["feedforward"])
+    epochs = options["epochs_transformer"]
+    return training_operations(model, n_tracks) * _training_events(parameters) * epochs
+
+
+def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> dict[str, float]:
+    """Seconds of each stage of a preset, scaled from those of a measured run.
+
+    Collisions, fits and overlay grow with the number of events, trainings with events times epochs,
+    that of the transformer with its operations. Trees count as one epoch.
+
+    Parameters
+    ----------
+    parameters
+        Of the preset, as :func:`hepgmm.analysis.presets.load_preset` gives them.
+    measured
+        A result file of a run, as :func:`hepgmm.analysis.figures.load_results` reads it.
+    tflops
+        Sustained TFLOP/s of a GPU, for the last entry.
+
+    Returns
+    -------
+    dict
+        Stage → seconds on the machine of the measured run; ``total``, their sum; and
+        ``transformer on a GPU``, seconds of that stage at ``tflops``.
+
+    Raises
+    ------
+    ValueError
+        If the measured run lacks a stage, or tflops is not above 0.
+
+    Examples
+    --------
+    >>> from hepgmm import load_preset
+    >>> quick = load_preset("quick")
+    >>> measured = {"parameters": quick, "seconds": dict.fromkeys(_sizes(quick), 1.0)}
+    >>> plan(load_preset("quick", training={"epochs_mlp": 20}), measured)["mlp"] == 20 / (
+    ...     quick["training"]["epochs_mlp"]
+    ... )
+    True
+    """
+    if not tflops > 0:
+        raise ValueError(f"tflops = {tflops}: give a number above 0")
+    if "classifiers" not in measured["parameters"]["training"]:
+        raise ValueError("measured: results of an earlier version; run the preset again")
+    sizes, known = _sizes(parameters), _sizes(measured["parameters"])
+    seconds = dict(measured["seconds"])
+    signal = [key for key in seconds if key.startswith("llp")]
+    if signal:
+        seconds["llp"] = sum(seconds[key] for key in signal)
+    missing = [stage for stage in sizes if stage not in seconds]
+    if missing:
+        raise ValueError(
+            f"measured: no seconds of {', '.join(missing)}; run a preset that has them, from empty"
+        )
+    operations = training_flops(parameters)
+    if "transformer" in sizes:
+        known["transformer"] = training_flops(measured["parameters"])
+        sizes["transformer"] = operations
+    costs = {stage: seconds[stage] * size / known[stage] for stage, size in sizes.items()}
+    gpu = operations / (1e12 * tflops)
+    return costs | {"total": sum(costs.values()), "transformer on a GPU": gpu}
+
+
+def _sizes(parameters):
+    """What the seconds of each stage are in proportion to."""
+    data, training = parameters["data"], parameters["training"]
+    n_llp = data["n_llp_per_mass"] * len(data["llp_masses"])
+    n_hard = data["n_qcd"] + n_llp
+    return {
+        "minbias": data["n_minbias"],
+        "qcd": data["n_qcd"],
+        "llp": n_llp,
+        "hgmm": data["n_minbias"],
+        "datasets": n_hard * parameters["overlay"]["mu"],
+        **{
+            name: _training_events(parameters) * _epochs(name, training)
+            for name in training["classifiers"]
+        },
+        "scores": n_hard,
+    }
+
+
+def _training_events(parameters):
+    data, training = parameters["data"], parameters["training"]
+    n_hard = data["n_qcd"] + data["n_llp_per_mass"] * len(data["llp_masses"])
+    return n_hard * (1 - training["test_fraction"]) * (1 - training["validation_fraction"])
+
+
+def _epochs(name, training):
+    from hepgmm.classify.registry import classifier_class
+
+    own = getattr(classifier_class(name), "training", {}).get("epochs", 1)
+    return training.get(f"epochs_{name}", own)
