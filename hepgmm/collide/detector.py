@@ -62,7 +62,7 @@ def draw_vertices(n_vertices: int, *, seed, sigma_z: float = 53.0) -> np.ndarray
 
     Examples
     --------
-    >>> smear_vertex(3, seed=1, sigma_z=0.0).tolist()
+    >>> draw_vertices(3, seed=1, sigma_z=0.0).tolist()
     [0.0, 0.0, 0.0]
     """
     if not (np.isfinite(sigma_z) and sigma_z >= 0):

@@ -94,7 +94,7 @@ class EventNetwork(nn.Module):
 
     Examples
     --------
-    >>> network = Transformer(np.zeros(6), np.ones(6))
+    >>> network = EventNetwork(np.zeros(6), np.ones(6))
     >>> network(torch.rand(4, 60, 6), torch.tensor([60, 3, 1, 0])).shape
     torch.Size([4])
     """

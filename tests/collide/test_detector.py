@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepgmm.collide import in_tracker, smear_vertex
+from hepgmm.collide import draw_vertices, in_tracker
 
 
 def test_tracker_volume_is_an_open_cylinder():
@@ -14,10 +14,10 @@ def test_tracker_volume_is_an_open_cylinder():
 
 
 def test_vertices_have_the_asked_spread():
-    z = smear_vertex(20_000, seed=1)
+    z = draw_vertices(20_000, seed=1)
     assert abs(z.mean()) < 4 * 53 / np.sqrt(len(z))
     assert abs(z.std() - 53) < 4 * 53 / np.sqrt(2 * len(z))
-    assert np.array_equal(z, smear_vertex(20_000, seed=1))
-    assert not np.array_equal(z, smear_vertex(20_000, seed=2))
+    assert np.array_equal(z, draw_vertices(20_000, seed=1))
+    assert not np.array_equal(z, draw_vertices(20_000, seed=2))
     with pytest.raises(ValueError, match="sigma_z = -1 mm"):
-        smear_vertex(3, seed=1, sigma_z=-1)
+        draw_vertices(3, seed=1, sigma_z=-1)
