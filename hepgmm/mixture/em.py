@@ -1,21 +1,35 @@
-"""What the fits of mixtures share: when EM ends, the criteria, and checks of arguments."""
+"""Expectation-maximisation in plain steps, and what every fit of a mixture shares.
+
+The other fits of this folder do the same steps for thousands of small sets, or for one large one,
+in compiled code: ``small_kernels`` and ``large_kernels``.
+"""
 
 from __future__ import annotations
 
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
+
+from hepgmm.mixture.gaussian import GaussianMixture
 
 __all__ = [
     "CRITERIA",
+    "EMPTY",
     "MAX_ITERATIONS",
     "ROUNDING",
     "TOLERANCE",
+    "Watched",
     "check_arguments",
     "check_candidates",
     "check_offsets",
     "check_rows",
+    "e_step",
+    "m_step",
+    "seed_responsibilities",
     "start_streams",
+    "watch",
 ]
 
 #: EM stops when the mean log-likelihood grows by less than this in one iteration.
@@ -25,6 +39,8 @@ MAX_ITERATIONS = 200
 #: Double precision knows a covariance to about this fraction of the largest variance of the set
 #: (a component of a few points can be some hundred times wider than the set).
 ROUNDING = 1024 * float(np.finfo(np.float64).eps)
+#: Share in all points below which a component is empty: K may exceed the number of places.
+EMPTY = 1e-300
 #: Values above this many roots of their floor are refused: Jacobi's rotations need fourth powers.
 LARGEST = 1e70
 #: What a criterion adds to -2 log L, from the free parameters and the number of points.
@@ -32,6 +48,151 @@ CRITERIA = {
     "bic": lambda parameters, n: parameters * np.log(n),
     "aic": lambda parameters, n: 2.0 * parameters * np.ones_like(n),
 }
+
+
+def e_step(points, weights, means, covariances):
+    """Responsibilities r_ik = wₖ N(xᵢ | μₖ, Σₖ) / p(xᵢ) and the log-likelihood Σᵢ log p(xᵢ).
+
+    Parameters
+    ----------
+    points : array, shape (n, d)
+    weights, means, covariances : array, shape (K,), (K, d), (K, d, d)
+
+    Returns
+    -------
+    responsibilities : array, shape (n, K)
+    log_likelihood : float
+
+    References
+    ----------
+    C. M. Bishop, *Pattern Recognition and Machine Learning* (2006), equations 9.23 and 9.28.
+    """
+    log_prob = np.empty((len(points), len(weights)))
+    for k, (weight, mean, covariance) in enumerate(zip(weights, means, covariances, strict=True)):
+        factor = np.linalg.cholesky(covariance)
+        whitened = np.linalg.solve(factor, (points - mean).T)  # |L⁻¹ (x - μ)|² is Mahalanobis'
+        log_det = 2 * np.log(np.diagonal(factor)).sum()
+        constant = len(mean) * np.log(2 * np.pi) + log_det
+        log_prob[:, k] = np.log(weight) - 0.5 * (constant + (whitened**2).sum(axis=0))
+    total = logsumexp(log_prob, axis=1, keepdims=True)
+    return np.exp(log_prob - total), float(total.sum())
+
+
+def m_step(points, responsibilities, floors):
+    """Weights, means and covariances of largest likelihood, given the responsibilities.
+
+    They are averages of the points, weighted with the responsibilities. No direction of a
+    covariance, in units of the roots of the floors, has a variance below 1: raising the eigenvalues
+    to it gives the covariance of largest likelihood among those.
+
+    Parameters
+    ----------
+    points : array, shape (n, d)
+    responsibilities : array, shape (n, K)
+    floors : array, shape (d,)
+        Least variance of each feature.
+
+    Returns
+    -------
+    weights, means, covariances : array, shape (K,), (K, d), (K, d, d)
+
+    References
+    ----------
+    Bishop (2006), equations 9.24 to 9.26.
+    """
+    roots, totals = np.sqrt(floors), np.maximum(responsibilities.sum(axis=0), EMPTY)
+    means = responsibilities.T @ points / totals[:, None]
+    covariances = []
+    for shares, total, mean in zip(responsibilities.T, totals, means, strict=True):
+        centred = (points - mean) / roots
+        values, vectors = np.linalg.eigh((shares[:, None] * centred).T @ centred / total)
+        scaled = (vectors * np.maximum(values, 1.0)) @ vectors.T
+        covariances.append(scaled * np.outer(roots, roots))
+    return totals / len(points), means, np.array(covariances)
+
+
+def seed_responsibilities(points, n_components, floors, rng):
+    """Each point to the nearest of K centres, chosen far apart by k-means++, ``(n, K)``.
+
+    Distances are in units of the roots of the floors (Arthur, Vassilvitskii, SODA 2007).
+    """
+    scaled = points / np.sqrt(floors)
+    distances = np.empty((len(points), n_components))
+    for k in range(n_components):
+        chances = distances[:, :k].min(axis=1) if k else np.ones(len(points))
+        if not chances.any():  # every point lies on a centre
+            chances = np.ones(len(points))
+        centre = rng.choice(len(points), p=chances / chances.sum())
+        distances[:, k] = ((scaled - scaled[centre]) ** 2).sum(axis=1)
+    return np.eye(n_components)[distances.argmin(axis=1)]
+
+
+class Watched(NamedTuple):
+    """The mixtures of one climb, from the first M step to the last.
+
+    Attributes
+    ----------
+    mixtures : list of GaussianMixture
+        After every step.
+    log_likelihood : array, shape (steps,)
+        Of all points, after every step; it never falls beyond rounding.
+    """
+
+    mixtures: list
+    log_likelihood: np.ndarray
+
+
+def watch(points, n_components: int, *, floors=1e-6, seed) -> Watched:
+    """Fit K components to one small set by expectation-maximisation, and keep every step.
+
+    The steps of :func:`hepgmm.mixture.fit_many`, a page of numpy instead of compiled code, from one
+    k-means++ seeding in units of the floors: :func:`m_step` and :func:`e_step` in turn, until the
+    log-likelihood grows by less than 0.001 a point.
+
+    Parameters
+    ----------
+    points : array, shape (n, d)
+    n_components : int
+        K.
+    floors : float or array, shape (d,)
+        As in :func:`hepgmm.mixture.fit_many`.
+    seed
+        Anything that ``numpy.random.default_rng`` takes.
+
+    Returns
+    -------
+    Watched
+
+    Raises
+    ------
+    ValueError
+        As :func:`hepgmm.mixture.fit_many` does.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(60, 2))
+    >>> climb = watch(points, 2, seed=1)
+    >>> len(climb.mixtures) == len(climb.log_likelihood) > 2
+    True
+    >>> bool((np.diff(climb.log_likelihood) >= 0).all())
+    True
+    """
+    points, candidates, floors = check_arguments(points, n_components, 1, floors, "bic", 1)
+    if len(candidates) > 1:
+        raise ValueError(f"n_components = {candidates.tolist()}: give one number")
+    check_rows(points, candidates)
+    widest = (points.var(axis=0) / floors).max()
+    floors = floors * max(1.0, ROUNDING * widest)
+    rng = np.random.default_rng(seed)
+    responsibilities = seed_responsibilities(points, int(candidates[0]), floors, rng)
+    mixtures, reached, converged = [], [-np.inf], False
+    while not converged and len(mixtures) < MAX_ITERATIONS:
+        parameters = m_step(points, responsibilities, floors)
+        responsibilities, log_likelihood = e_step(points, *parameters)
+        converged = log_likelihood - reached[-1] < TOLERANCE * len(points)
+        mixtures.append(GaussianMixture(*parameters, converged))
+        reached.append(log_likelihood)
+    return Watched(mixtures, np.array(reached[1:]))
 
 
 def check_arguments(points, n_components, n_init, floors, criterion, workers):

@@ -18,10 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from hepgmm.mixture.em import ROUNDING
+from hepgmm.mixture.em import EMPTY, ROUNDING
 
 __all__ = [
-    "EMPTY",
     "FAST",
     "HALF_LOG_2PI",
     "Found",
@@ -43,8 +42,6 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 #: A product is turned into a logarithm here, before it underflows.
 SMALL = 1e-150
-#: Share in all points below which a component is empty: K may exceed the number of places.
-EMPTY = 1e-300
 #: An off-diagonal entry counts as zero below this share, squared, of what lies on the diagonal.
 NEGLIGIBLE = 1e-20
 

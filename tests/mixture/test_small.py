@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Estimator
 
 from hepgmm.mixture import small_kernels
+from hepgmm.mixture.em import e_step, m_step
 from hepgmm.mixture.gaussian import GaussianMixture
 from hepgmm.mixture.small import fit_many
 
@@ -27,7 +26,7 @@ def prompt_and_displaced(n=80, seed=0):
 
 
 class Kernel:
-    """The compiled steps on one set, next to the readable ones below."""
+    """The compiled steps on one set, next to the readable ones."""
 
     def __init__(self, points, responsibilities, floors):
         self.points, self.n, self.k = points, len(points), responsibilities.shape[1]
@@ -53,31 +52,6 @@ class Kernel:
         )
 
 
-def reference_m_step(points, responsibilities, floors):
-    """Weights, means and covariances, one readable line each."""
-    totals = responsibilities.sum(axis=0)
-    means = responsibilities.T @ points / totals[:, None]
-    covariances = []
-    roots = np.sqrt(floors)
-    for r, total, mean in zip(responsibilities.T, totals, means, strict=True):
-        matrix = (r[:, None] * (points - mean)).T @ (points - mean) / total / np.outer(roots, roots)
-        values, vectors = np.linalg.eigh(matrix)
-        matrix = vectors @ np.diag(np.maximum(values, 1.0)) @ vectors.T
-        covariances.append(matrix * np.outer(roots, roots))
-    return totals / len(points), means, np.array(covariances)
-
-
-def reference_e_step(points, weights, means, covariances):
-    log_prob = np.column_stack(
-        [
-            np.log(w) + multivariate_normal(m, c, allow_singular=False).logpdf(points)
-            for w, m, c in zip(weights, means, covariances, strict=True)
-        ]
-    )
-    total = logsumexp(log_prob, axis=1)
-    return np.exp(log_prob - total[:, None]), total.sum()
-
-
 def start(n, k, seed=0):
     return np.random.default_rng(seed).dirichlet(np.full(k, 0.3), size=n)
 
@@ -90,8 +64,8 @@ def test_steps_are_those_of_the_readable_twin(n, k, d):
     kernel = Kernel(points, responsibilities, floors)
     for _ in range(5):
         reached = kernel.step()
-        expected = reference_m_step(points, responsibilities, np.array(floors))
-        responsibilities, log_likelihood = reference_e_step(points, *expected)
+        expected = m_step(points, responsibilities, np.array(floors))
+        responsibilities, log_likelihood = e_step(points, *expected)
         mixture = kernel.mixture()
         np.testing.assert_allclose(mixture.weights, expected[0], rtol=1e-9)
         np.testing.assert_allclose(mixture.means, expected[1], rtol=1e-8, atol=1e-9)

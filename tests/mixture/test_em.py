@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hepgmm.mixture.small import fit_many, watch
+from hepgmm.mixture.em import watch
+from hepgmm.mixture.small import fit_many
 
 RNG = np.random.default_rng(6)
 POINTS = np.concatenate([RNG.normal(m, 0.5, (40, 2)) for m in (0.0, 6.0)])
