@@ -16,7 +16,7 @@ _HOME = {
     "overlay": "hepgmm.crossings.overlay",
     "overlay_select": "hepgmm.crossings.overlay",
     "save_tracks": "hepgmm.io.parquet",
-    "select": "hepgmm.events",
+    "select": "hepgmm.crossings.overlay",
 }
 _SUBPACKAGES = {"classify", "collide", "crossings", "mixture", "pileup", "plots", "validate"}
 _SUBPACKAGES |= {"fidelity", "ladder"}
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hepgmm.collide.pythia import generate as generate
     from hepgmm.crossings.overlay import overlay as overlay
     from hepgmm.crossings.overlay import overlay_select as overlay_select
-    from hepgmm.events import select as select
+    from hepgmm.crossings.overlay import select as select
     from hepgmm.io.parquet import load_tracks as load_tracks
     from hepgmm.io.parquet import save_tracks as save_tracks
     from hepgmm.pileup.hierarchical import HierarchicalGMM as HierarchicalGMM

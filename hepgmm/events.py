@@ -15,7 +15,6 @@ __all__ = [
     "check_structure",
     "flatten",
     "make_events",
-    "select",
     "to_columns",
 ]
 
@@ -219,100 +218,6 @@ def accept(events: ak.Array, *, pt_min: float = 0.5, abs_eta_max: float = 4.5) -
     """
     check_structure(events)
     return events[(events.pt > pt_min) & (abs(events.eta) < abs_eta_max)]
-
-
-def select(
-    events: ak.Array,
-    *,
-    pt_min: float = 0.5,
-    abs_eta_max: float = 4.5,
-    max_tracks: int = 80,
-    absolute_pt: bool = False,
-    truth: ak.Array | None = None,
-    return_index: bool = False,
-):
-    """Padded matrices of the hardest accepted tracks: what a classifier reads.
-
-    Tracks with pT > ``pt_min`` and abs(eta) < ``abs_eta_max`` are kept, events without any are
-    dropped, pT is divided by the event's sum over its accepted tracks, tracks are sorted by
-    falling pT, and the ``max_tracks`` hardest are kept.
-
-    Parameters
-    ----------
-    events
-        Events as :func:`make_events` gives them.
-    pt_min
-        In GeV.
-    abs_eta_max
-        Largest abs(eta).
-    max_tracks
-        Length of the padded axis.
-    absolute_pt
-        Whether to add pT in GeV as a sixth column.
-    truth
-        Which collision each track is of, as :func:`hepgmm.overlay` gives it.
-    return_index
-        Whether to return the numbers of the kept events too.
-
-    Returns
-    -------
-    X : numpy.ndarray
-        float32 ``(n_kept, max_tracks, 5)``, or 6, in the order of ``FEATURES``; pT relative, eta,
-        phi in rad, d0 and dz in mm; zeros where there is no track.
-    mask : numpy.ndarray
-        bool ``(n_kept, max_tracks)``, True where there is a track.
-    hard : numpy.ndarray
-        bool ``(n_kept, max_tracks)``, True where the track is of the hard collision; only with
-        ``truth``.
-    index : numpy.ndarray
-        int64 ``(n_kept,)``, only with ``return_index``.
-
-    Raises
-    ------
-    ValueError
-        For bad events (see :func:`check_events`), a truth of other numbers of tracks, or
-        ``max_tracks`` below 1.
-
-    Examples
-    --------
-    >>> events = make_events({name: [1.0, 3.0, 0.1] for name in FEATURES}, [2, 1])
-    >>> X, mask = select(events, max_tracks=4)
-    >>> X.shape, X[0, :, 0].tolist(), mask.sum()
-    ((1, 4, 5), [0.75, 0.25, 0.0, 0.0], np.int64(2))
-    """
-    if max_tracks < 1:
-        raise ValueError(f"max_tracks = {max_tracks}: give at least 1")
-    check_events(events, min_events=0)
-    columns, offsets = to_columns(events)
-    event = np.repeat(np.arange(len(events)), np.diff(offsets))
-    accepted = np.flatnonzero((columns["pt"] > pt_min) & (np.abs(columns["eta"]) < abs_eta_max))
-    # Sorted by event, and by falling pT within it; equal pT keep their order.
-    order = accepted[np.lexsort((-columns["pt"][accepted], event[accepted]))]
-    counts = np.bincount(event[accepted], minlength=len(events))
-    index = np.flatnonzero(counts)
-    row = np.repeat(np.arange(len(index)), counts[index])
-    first = np.cumsum(counts[index]) - counts[index]
-    rank = np.arange(len(order)) - first[row]
-    pt = columns["pt"][order].astype(np.float64)
-    total = np.bincount(row, weights=pt, minlength=len(index))
-    kept = rank < max_tracks
-    row, rank, order = row[kept], rank[kept], order[kept]
-    X = np.zeros((len(index), max_tracks, len(FEATURES) + absolute_pt), dtype=np.float32)
-    mask = np.zeros((len(index), max_tracks), dtype=bool)
-    for position, feature in enumerate(FEATURES):
-        X[row, rank, position] = columns[feature][order]
-    X[row, rank, 0] = pt[kept] / total[row]
-    if absolute_pt:
-        X[row, rank, -1] = pt[kept]
-    mask[row, rank] = True
-    selected = [X, mask]
-    if truth is not None:
-        if not ak.array_equal(ak.num(truth), ak.num(events.pt)):
-            raise ValueError("truth: other numbers of tracks than the events")
-        hard = np.zeros_like(mask)
-        hard[row, rank] = ak.to_numpy(ak.flatten(truth))[order] == 0
-        selected.append(hard)
-    return (*selected, index) if return_index else tuple(selected)
 
 
 def ranges(counts: np.ndarray) -> np.ndarray:

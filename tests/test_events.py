@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hepgmm.crossings.overlay import select
 from hepgmm.events import (
     FEATURES,
     UNITS,
@@ -18,7 +19,6 @@ from hepgmm.events import (
     check_events,
     flatten,
     make_events,
-    select,
     to_columns,
 )
 from hepgmm.io.parquet import load_tracks, save_tracks

@@ -16,8 +16,7 @@ _PARTS = ("train", "validation")
 
 def _labelled_parts(background, signal, *fractions, seed):
     """The events of both files in random parts, each with some events of either file."""
-    from hepgmm.crossings.overlay import split_events
-    from hepgmm.crossings.samples import label_events
+    from hepgmm.crossings.samples import label_events, split_events
 
     sample = label_events(background, signal)
     parts = split_events(len(sample), fractions=fractions, seed=seed)

@@ -6,14 +6,15 @@ import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 from tqdm.auto import tqdm
 
-from hepgmm.crossings.overlay import CHUNK, overlay_select, split_events
-from hepgmm.events import accept, select
+from hepgmm.crossings.overlay import CHUNK, overlay_select, select
+from hepgmm.events import accept
 from hepgmm.io.atomic import atomic_write
 from hepgmm.io.parquet import load_tracks
 
@@ -26,6 +27,7 @@ __all__ = [
     "label_events",
     "load_samples",
     "save_samples",
+    "split_events",
     "split_hard_events",
 ]
 
@@ -306,6 +308,42 @@ def split_hard_events(
         mass = np.repeat(np.array(list(hard), dtype=float), [len(each) for each in events])
         parts[name] = HardEvents(ak.concatenate(events), mass, pool, options, own)
     return parts
+
+
+def split_events(n_events: int, *, fractions, seed) -> list[np.ndarray]:
+    """Disjoint random sets of events, for training, validation and test.
+
+    Parameters
+    ----------
+    n_events
+        How many events there are.
+    fractions
+        Share of each set; together at most 1.
+    seed
+        int or ``SeedSequence``.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Sorted event numbers of each set; all events are used if the shares sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If a share is negative or they sum to more than 1.
+
+    Examples
+    --------
+    >>> train, test = split_events(10, fractions=[0.8, 0.2], seed=1)
+    >>> len(train), len(test), sorted({*train.tolist(), *test.tolist()}) == list(range(10))
+    (8, 2, True)
+    """
+    shares = np.asarray(fractions, dtype=np.float64)
+    if shares.ndim != 1 or not (shares >= 0).all() or shares.sum() > 1 + 1e-9:
+        raise ValueError(f"fractions = {fractions}: give shares of at least 0, together at most 1")
+    bounds = np.rint(np.cumsum([0.0, *shares]) * n_events).astype(int)
+    shuffled = np.random.default_rng(seed).permutation(n_events)
+    return [np.sort(shuffled[a:b]) for a, b in pairwise(bounds)]
 
 
 def label_events(background: Path, signal: Path) -> Sample:

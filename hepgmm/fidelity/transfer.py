@@ -15,8 +15,7 @@ from hepgmm.classify import (
     train,
 )
 from hepgmm.classify.metrics import auc
-from hepgmm.crossings.overlay import split_events
-from hepgmm.crossings.samples import HardEvents, Sample
+from hepgmm.crossings.samples import HardEvents, Sample, split_events
 
 __all__ = ["Transfer", "transfer_loss"]
 

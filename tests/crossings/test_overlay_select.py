@@ -3,9 +3,12 @@
 import awkward as ak
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hepgmm.crossings.overlay import hardest, overlay, overlay_select
-from hepgmm.events import make_events, select
+from hepgmm.crossings.overlay import CHUNK, DZ_REFERENCES, overlay, overlay_select, select
+from hepgmm.crossings.overlay_kernels import hardest
+from hepgmm.events import make_events
 from hepgmm.pileup.shared import SharedGMM
 
 
@@ -14,25 +17,32 @@ def hard(toy_minbias):
     return toy_minbias[:40]
 
 
-@pytest.mark.parametrize("dz_reference", ["origin", "hard", "reconstructed"])
-@pytest.mark.parametrize("mu", [0, 3, 60])
-def test_is_overlay_then_select(toy_minbias, hard, mu, dz_reference):
-    options = {"mu": mu, "seed": 5, "dz_reference": dz_reference}
+@pytest.fixture(scope="module")
+def model(toy_minbias):
+    return SharedGMM(n_prompt=4, n_displaced=3).fit(toy_minbias)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from([1, 7, CHUNK, CHUNK + 1, 2 * CHUNK + 30]),
+    st.sampled_from([0, 0.5, 3, 20]),
+    st.sampled_from(DZ_REFERENCES),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_is_overlay_then_select(toy_minbias, model, n_hard, mu, dz_reference, synthetic, seed):
+    """To the last bit, for any number of events, reference and kind of pileup."""
+    hard = toy_minbias[np.arange(n_hard) % len(toy_minbias)]
+    pileup = model if synthetic else toy_minbias
+    options = {"mu": mu, "seed": seed, "dz_reference": dz_reference}
     cuts = {"pt_min": 0.4, "abs_eta_max": 3.0, "max_tracks": 30}
-    events = overlay(hard, toy_minbias, **options)
-    expected = select(events, **cuts, absolute_pt=True, return_index=True)
-    found = overlay_select(hard, toy_minbias, **options, **cuts)
-    for mine, theirs in zip(found[1:], expected[1:], strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, atol=1e-4)
-
-
-def test_a_generator_draws_as_for_the_overlay(toy_minbias, hard):
-    model = SharedGMM(n_prompt=4, n_displaced=3).fit(toy_minbias)
-    expected = select(overlay(hard, model, mu=5, seed=2), absolute_pt=True)[0]
-    np.testing.assert_allclose(
-        overlay_select(hard, model, mu=5, seed=2)[0], expected, rtol=1e-5, atol=1e-4
+    events, truth = overlay(hard, pileup, **options, return_truth=True)
+    X, mask, is_hard, index = select(
+        events, **cuts, absolute_pt=True, truth=truth, return_index=True
     )
+    found = overlay_select(hard, pileup, **options, **cuts, return_hard=True)
+    for mine, theirs in zip(found, (X, mask, index, is_hard), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_truth_marks_the_tracks_of_the_hard_event(toy_minbias):
