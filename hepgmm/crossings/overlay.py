@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import awkward as ak
@@ -104,19 +105,15 @@ def overlay(
     check_overlay(mu, dz_reference)
     check_events(hard, name="hard events")
     reference = DZ_REFERENCES.index(dz_reference)
-    parts, sizes, truth = [], [], []
+    parts = list(draw_crossings(hard, pileup, mu, seed, sigma_z))
+    counts = [np.diff(part.offsets)[part.collision] for part in parts]
+    sizes = [np.add.reduceat(n, part.starts[:-1]) for n, part in zip(counts, parts, strict=True)]
+    bounds = np.cumsum([0, *map(np.sum, sizes)])
+    tracks = np.empty((len(FEATURES), bounds[-1]), dtype=np.float32)
     with tqdm(total=len(hard), desc="overlay", unit="event", disable=not progress) as bar:
-        for crossings in draw_crossings(hard, pileup, mu, seed, sigma_z):
-            counts = np.diff(crossings.offsets)[crossings.collision]
-            sizes.append(np.add.reduceat(counts, crossings.starts[:-1]))
-            parts.append(np.empty((len(FEATURES), counts.sum()), dtype=np.float32))
-            write_tracks(parts[-1], *crossings, reference, VERTEX)
-            if return_truth:
-                number = ranges(np.diff(crossings.starts)).astype(np.int32)
-                truth.append(np.repeat(number, counts))
-            bar.update(len(crossings.starts) - 1)
-    columns = dict(zip(FEATURES, map(np.concatenate, zip(*parts, strict=True)), strict=True))
-    sizes = np.concatenate(sizes)
+        for part, (begin, end) in zip(parts, pairwise(bounds), strict=True):
+            write_tracks(tracks[:, begin:end], *part, reference, VERTEX)
+            bar.update(len(part.starts) - 1)
     provenance = {
         "process": "overlay",
         "hard": hard.attrs.get("provenance", {}),
@@ -126,8 +123,14 @@ def overlay(
         "dz_reference": dz_reference,
         "seed": str(seed),
     }
+    sizes = np.concatenate(sizes)
+    columns = dict(zip(FEATURES, tracks, strict=True))
     events = make_events(columns, sizes, provenance=provenance)
-    return (events, ak.unflatten(np.concatenate(truth), sizes)) if return_truth else events
+    if not return_truth:
+        return events
+    numbers = [ranges(np.diff(part.starts)).astype(np.int32) for part in parts]
+    truth = np.concatenate(list(map(np.repeat, numbers, counts)))
+    return events, ak.unflatten(truth, sizes)
 
 
 def overlay_select(
@@ -182,10 +185,12 @@ def overlay_select(
     check_overlay(mu, dz_reference)
     check_events(hard, name="hard events")
     options = DZ_REFERENCES.index(dz_reference), pt_min, abs_eta_max, max_tracks
-    n_hard, parts, first = int(ak.sum(ak.num(hard))), [], 0
+    parts, first = [], 0
     for crossings in draw_crossings(hard, pileup, mu, seed, sigma_z):
         X, mask, index, tracks = hardest_tracks(crossings, *options)
-        parts.append((X, mask, index + first, mask & (tracks < n_hard)))
+        last_hard = crossings.collision[crossings.starts[:-1]].max()
+        of_hard = tracks < crossings.offsets[last_hard + 1]
+        parts.append((X, mask, index + first, mask & of_hard))
         first += len(crossings.starts) - 1
     kept = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     return kept if return_hard else kept[:3]
@@ -325,11 +330,10 @@ def check_overlay(mu, dz_reference):
 
 def draw_crossings(hard, pileup, mu, seed, sigma_z) -> Iterator[Crossings]:
     """Crossings of all hard events, at most ``CHUNK`` at a time, each part with its own stream."""
-    columns, offsets = to_columns(hard)
-    pool = None
-    if not hasattr(pileup, "sample"):
+    real = not hasattr(pileup, "sample")
+    if real:
         check_events(pileup, name="pileup events")
-        pool = to_columns(pileup)
+        columns, offsets = together(hard, pileup)
     starts = range(0, len(hard), CHUNK)
     seeds = [seed]
     if len(starts) > 1:
@@ -338,36 +342,31 @@ def draw_crossings(hard, pileup, mu, seed, sigma_z) -> Iterator[Crossings]:
     for start, part_seed in zip(starts, seeds, strict=True):
         rng, n_hard = np.random.default_rng(part_seed), min(CHUNK, len(hard) - start)
         n_pileup = rng.poisson(mu, n_hard)
-        (drawn, drawn_offsets), chosen = draw(pileup, pool, int(n_pileup.sum()), rng)
+        n_drawn = int(n_pileup.sum())
+        if real:
+            first, n_before = start, len(hard)
+            chosen = rng.integers(len(pileup), size=n_drawn)
+        else:
+            first, n_before = 0, n_hard
+            sample_seed, chosen = int(rng.integers(2**63)), np.arange(n_drawn)
+            drawn = [pileup.sample(n_drawn, seed=sample_seed)] if n_drawn else []
+            columns, offsets = together(hard[start : start + n_hard], *drawn)
         starts_of = np.concatenate([[0], np.cumsum(n_pileup + 1)])
         is_hard = np.zeros(starts_of[-1], dtype=bool)
         is_hard[starts_of[:-1]] = True
         collision = np.empty(len(is_hard), dtype=np.int64)
-        collision[is_hard] = np.arange(start, start + n_hard)
-        collision[~is_hard] = len(hard) + chosen
+        collision[is_hard] = np.arange(first, first + n_hard)
+        collision[~is_hard] = n_before + chosen
         rotation = np.where(is_hard, 0.0, rng.uniform(-np.pi, np.pi, len(is_hard)))
         z = draw_vertices(len(is_hard), seed=rng, sigma_z=sigma_z)
-        yield Crossings(
-            tuple(np.concatenate([columns[name], drawn[name]]) for name in FEATURES),
-            np.concatenate([offsets, offsets[-1] + drawn_offsets[1:]]),
-            starts_of,
-            collision,
-            rotation,
-            z,
-        )
+        yield Crossings(columns, offsets, starts_of, collision, rotation, z)
 
 
-def draw(pileup, pool, n_events: int, rng: np.random.Generator):
-    """Columns and offsets of events to draw from, and which ``n_events`` of them.
-
-    Those of a generator are used once each, real ones are drawn with replacement.
-    """
-    if pool is not None:
-        return pool, rng.integers(len(pool[1]) - 1, size=n_events)
-    seed = int(rng.integers(2**63))
-    empty = {name: np.empty(0, dtype=np.float32) for name in FEATURES}, np.zeros(1, dtype=np.int64)
-    events = to_columns(pileup.sample(n_events, seed=seed)) if n_events else empty
-    return events, np.arange(n_events)
+def together(*samples):
+    """Columns and offsets of all tracks of several samples, one sample after the other."""
+    sources, offsets = zip(*map(to_columns, samples), strict=True)
+    columns = tuple(np.concatenate([source[name] for source in sources]) for name in FEATURES)
+    return columns, np.concatenate([[0], np.cumsum(np.concatenate(list(map(np.diff, offsets))))])
 
 
 def alone(columns, offsets) -> Crossings:
