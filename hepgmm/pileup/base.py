@@ -101,7 +101,7 @@ class Generator(BaseEstimator, ABC):
                 f"{self.min_tracks} tracks, got {n_used}"
             )
         if self.NEEDS_PT:
-            check_pt(events, min_tracks=self.min_tracks)
+            check_pt(events)
         figures = self._fit(events[used], progress)
         self.report_ = {"events_used": n_used, "events_dropped": len(events) - n_used, **figures}
         return self

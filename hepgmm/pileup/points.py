@@ -45,9 +45,9 @@ LOG_PT_LIMITS = tuple(math.log(limit) for limit in PT_LIMITS)
 COLUMNS = ("pt", "eta", "d0", "dz", "phi")
 
 
-def check_pt(events, *, min_tracks=1) -> None:
-    """Refuse a track without pT in an event with at least ``min_tracks``, which is named."""
-    silent = ak.any(events.pt <= 0, axis=1) & (ak.num(events) >= min_tracks)
+def check_pt(events) -> None:
+    """Refuse a track without pT; its event is named."""
+    silent = ak.any(events.pt <= 0, axis=1)
     if ak.any(silent):
         event = int(ak.argmax(silent))
         raise ValueError(f"events: pt of event {event} is 0 GeV, which has no logarithm")
@@ -84,15 +84,15 @@ def track_features(events, *, min_tracks=1, features="linear"):
     [[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]]
     """
     points, offsets = flatten(events)
-    check_pt(events, min_tracks=min_tracks)
+    check_pt(events)
     counts = np.diff(offsets)
-    kept = counts >= min_tracks
-    points = points[np.repeat(kept, counts)]
+    enough = counts >= min_tracks
+    points = points[np.repeat(enough, counts)]
     displacements = points[:, 3:]
     if features == "asinh":
         displacements = np.arcsinh(displacements / ASINH_UNIT)
     columns = np.column_stack([np.log(points[:, 0]), points[:, 1], displacements])
-    return columns, np.concatenate([[0], np.cumsum(counts[kept])])
+    return columns, np.concatenate([[0], np.cumsum(counts[enough])])
 
 
 def expand(points) -> dict[str, np.ndarray]:
