@@ -1,4 +1,4 @@
-"""Tracks as points of a mixture or clouds of a network, and points as tracks."""
+"""Tracks as points of a mixture or clouds of a network, and points and clouds as tracks."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections import Counter
 from numbers import Integral
 from typing import NamedTuple
 
+import awkward as ak
 import numpy as np
 from numba import njit
 
-from hepgmm.events import flatten, make_events
+from hepgmm.events import flatten
 from hepgmm.mixture.sampling import CHUNK, fill
-from hepgmm.pileup.base import find_training_events
 
 __all__ = [
     "COLUMNS",
     "MIXTURE_FEATURES",
     "Clouds",
-    "Components",
-    "check_settings",
+    "check_pt",
+    "cloud_columns",
     "draw_tracks",
     "expand",
-    "make_clouds",
+    "network_rules",
     "read_clouds",
     "standardisation",
+    "synthesis_rules",
     "track_features",
 ]
 
@@ -35,30 +36,21 @@ MIXTURE_FEATURES = ("log_pt", "eta", "d0", "dz")
 ASINH_UNIT = 0.01
 #: An asinh is kept between ± this, |d0| and |dz| thus below 1e5 mm.
 ASINH_LIMIT = 16.8
+#: The same unit for networks: tracks displaced by less are as good as prompt.
+CLOUD_UNIT = 1e-5
+#: pT is kept between these, in GeV.
+PT_LIMITS = (1e-6, 6500.0)
+LOG_PT_LIMITS = tuple(math.log(limit) for limit in PT_LIMITS)
 #: Rows of drawn tracks: those that the mixtures describe, and phi.
 COLUMNS = ("pt", "eta", "d0", "dz", "phi")
 
 
-class Components(NamedTuple):
-    """Gaussian components of events, flat: event i owns ``offsets[i]:offsets[i + 1]``.
-
-    Attributes
-    ----------
-    means
-        ``(M, 4)`` in the order of ``MIXTURE_FEATURES``, d0 and dz in mm or, of a model with
-        ``features="asinh"``, as asinh(d0 / 10 µm) and asinh(dz / 10 µm).
-    covariances
-        ``(M, 4, 4)``, of the same.
-    weights
-        ``(M,)``, summing to 1 in every event.
-    offsets
-        int64 ``(n_events + 1,)``.
-    """
-
-    means: np.ndarray
-    covariances: np.ndarray
-    weights: np.ndarray
-    offsets: np.ndarray
+def check_pt(events) -> None:
+    """Refuse a track without pT; its event is named."""
+    silent = ak.any(events.pt <= 0, axis=1)
+    if ak.any(silent):
+        event = int(ak.argmax(silent))
+        raise ValueError(f"events: pt of event {event} is 0 GeV, which has no logarithm")
 
 
 def track_features(events, *, min_tracks=1, features="linear"):
@@ -66,19 +58,18 @@ def track_features(events, *, min_tracks=1, features="linear"):
 
     Parameters
     ----------
-    events
-        Events as :func:`hepgmm.generate` gives them.
-    min_tracks
+    events : awkward.Array
+    min_tracks : int
         Events with fewer tracks are left out.
-    features
+    features : str
         ``"linear"`` for d0 and dz in mm, ``"asinh"`` for asinh(d0 / 10 µm) and asinh(dz / 10 µm).
 
     Returns
     -------
-    points : numpy.ndarray
-        float64 ``(N, 4)`` in the order of ``MIXTURE_FEATURES``.
-    offsets : numpy.ndarray
-        int64, one more than events kept.
+    points : array, float64, shape (N, 4)
+        In the order of ``MIXTURE_FEATURES``.
+    offsets : array, int64
+        One more than events kept.
 
     Raises
     ------
@@ -87,23 +78,51 @@ def track_features(events, *, min_tracks=1, features="linear"):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> columns = {name: [1.0, 1.0, 1.0] for name in FEATURES}
     >>> track_features(make_events(columns, [1, 2]), min_tracks=2)[0].tolist()
     [[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]]
     """
     points, offsets = flatten(events)
-    if (points[:, 0] <= 0).any():
-        event = int(np.searchsorted(offsets, np.argmax(points[:, 0] <= 0), side="right")) - 1
-        raise ValueError(f"events: pt of event {event} is 0 GeV, which has no logarithm")
+    check_pt(events)
     counts = np.diff(offsets)
-    kept = counts >= min_tracks
-    points = points[np.repeat(kept, counts)]
+    enough = counts >= min_tracks
+    points = points[np.repeat(enough, counts)]
     displacements = points[:, 3:]
     if features == "asinh":
         displacements = np.arcsinh(displacements / ASINH_UNIT)
     columns = np.column_stack([np.log(points[:, 0]), points[:, 1], displacements])
-    return columns, np.concatenate([[0], np.cumsum(counts[kept])])
+    return columns, np.concatenate([[0], np.cumsum(counts[enough])])
+
+
+def expand(points) -> dict[str, np.ndarray]:
+    """Columns pt, eta, d0 and dz in GeV and mm of points ``(N, 4)`` with the features "asinh".
+
+    However far out they are, pT is kept within 1e-6 and 6500 GeV, and abs(d0) and abs(dz) below
+    1e5 mm.
+    """
+    log_pt, eta, *asinhs = np.asarray(points).T
+    # The exponential of a limit's rounded logarithm can miss the limit by its last digits.
+    pt = np.clip(np.exp(np.clip(log_pt, *LOG_PT_LIMITS)), *PT_LIMITS)
+    d0, dz = (ASINH_UNIT * np.sinh(np.clip(x, -ASINH_LIMIT, ASINH_LIMIT)) for x in asinhs)
+    return {"pt": pt, "eta": eta, "d0": d0, "dz": dz}
+
+
+def standardisation(values):
+    """Mean and standard deviation of every column, ``(2, d)``; 1 where a column is constant."""
+    scale = values.std(axis=0)
+    return np.stack([values.mean(axis=0), np.where(scale > 0, scale, 1.0)])
+
+
+def synthesis_rules(model):
+    """What ``min_tracks`` and ``pt_limits`` of a generator have to fulfil, as ``_rules`` does."""
+    low, high = model.pt_limits
+    yield model.min_tracks >= 2, f"min_tracks = {model.min_tracks}: give at least 2"
+    fine = 0 < low < high <= 1e15
+    yield fine, f"pt_limits = {low, high}: give 0 < low < high <= 1e15 GeV"
+
+
+# Mixtures -----------------------------------------------------------------------------------
 
 
 def draw_tracks(
@@ -113,26 +132,24 @@ def draw_tracks(
 
     Parameters
     ----------
-    tracks
-        float32 ``(5, N)`` in the order of ``COLUMNS``, in GeV, mm and rad; overwritten.
-    chosen
-        The component of every track, int ``(N,)``, overwritten; None if nobody asks.
-    mixtures
-        The float32 ``Mixtures`` of the events, in the order of ``MIXTURE_FEATURES``.
-    starts
+    tracks : array, float32, shape (5, N)
+        In the order of ``COLUMNS``, in GeV, mm and rad; overwritten.
+    chosen : array, int, shape (N,), or None
+        The component of every track, overwritten; None if nobody asks.
+    mixtures : Mixtures
+        In single precision, of the events, in the order of ``MIXTURE_FEATURES``.
+    starts : array, shape (n + 1,)
         Event i has the tracks ``starts[i]:starts[i + 1]``.
-    limits
-        ``(2, 4)``: tracks below the first or above the second row in any feature lie outside.
-    pt_limits
+    limits : array, shape (2, 4)
+        Tracks below the first or above the second row in any feature lie outside.
+    pt_limits : pair of float
         pT is kept between these, in GeV.
-    redraws
+    redraws : int
         How often tracks outside are drawn again from their event's mixture.
-    features
+    features : str
         What the mixtures describe, as in ``track_features``.
-    rng
-        A numpy Generator.
-    scratch
-        The ``Scratch`` of the thread.
+    rng, scratch
+        A numpy Generator, and the ``Scratch`` of the thread.
 
     Returns
     -------
@@ -149,24 +166,24 @@ def draw_tracks(
         index = scratch.chosen if chosen is None else chosen[begin : begin + CHUNK]
         points, log_pt, displacements, phi = part[:-1], part[0], part[2:4], part[-1]
         fill(points, index, begin, mixtures, starts, rng, scratch)
-        outside = beyond(points, limits)
+        outside = _beyond(points, limits)
         for _ in range(redraws):
             stray = np.flatnonzero(outside)
             report["tracks_redrawn"] += len(stray)
             # As many for every event as it has strays, which are in the order of the events.
-            own_starts = np.searchsorted(stray, starts - begin)
+            stray_starts = np.searchsorted(stray, starts - begin)
             fresh, components = points[:, stray], index[stray]
-            fill(fresh, components, 0, mixtures, own_starts, rng, scratch)
+            fill(fresh, components, 0, mixtures, stray_starts, rng, scratch)
             points[:, stray], index[stray] = fresh, components
-            outside[stray] = beyond(fresh, limits)
+            outside[stray] = _beyond(fresh, limits)
         report["tracks_outside"] += np.count_nonzero(outside)
-        report["pt_clipped"] += np.count_nonzero(beyond(part[:1], log_limits[:, None]))
+        report["pt_clipped"] += np.count_nonzero(_beyond(part[:1], log_limits[:, None]))
         np.clip(log_pt, *log_limits, out=log_pt)
         # The exponential of a limit's rounded logarithm can miss the limit by its last digits.
         np.clip(np.exp(log_pt, out=log_pt), *pt_limits, out=log_pt)
         if features == "asinh":
             # A hyperbolic sine of a Gaussian's tail would overflow.
-            far = beyond(displacements, np.full((2, 2), [[-ASINH_LIMIT], [ASINH_LIMIT]]))
+            far = _beyond(displacements, np.full((2, 2), [[-ASINH_LIMIT], [ASINH_LIMIT]]))
             report["displacements_clipped"] += np.count_nonzero(far)
             np.clip(displacements, -ASINH_LIMIT, ASINH_LIMIT, out=displacements)
             np.sinh(displacements, out=displacements)
@@ -177,54 +194,21 @@ def draw_tracks(
     return report
 
 
-def beyond(points, limits):
+def _beyond(points, limits):
     """Whether points ``(d, n)`` lie below ``limits[0]`` or above ``limits[1]`` in any feature."""
     outside = np.zeros(points.shape[1], dtype=bool)
     for values, low, high in zip(points, *limits, strict=True):
-        mark(values, low, high, outside)
+        _mark(values, low, high, outside)
     return outside
 
 
 @njit(nogil=True, cache=True)
-def mark(values, low, high, outside):
-    """Mark the values below ``low`` or above ``high``."""
+def _mark(values, low, high, outside):
     for i in range(len(values)):
         outside[i] |= (values[i] < low) | (values[i] > high)
 
 
-#: pT is kept between these, in GeV.
-PT_LIMITS = (1e-6, 6500.0)
-LOG_PT_LIMITS = tuple(math.log(limit) for limit in PT_LIMITS)
-
-
-def expand(points) -> dict[str, np.ndarray]:
-    """Columns of tracks; undoes ``track_features`` with ``features="asinh"``.
-
-    Parameters
-    ----------
-    points
-        ``(N, 4)``: log pT (pT in GeV), η, asinh(d0 / 10 µm), asinh(dz / 10 µm). However far out
-        they are, pT is kept within 1e-6 and 6500 GeV, and abs(d0) and abs(dz) below 1e5 mm.
-
-    Returns
-    -------
-    dict
-        pt, eta, d0 and dz, ``(N,)`` of the type of the points; in GeV and mm.
-
-    Examples
-    --------
-    >>> {name: value.tolist() for name, value in expand(np.zeros((1, 4))).items()}
-    {'pt': [1.0], 'eta': [0.0], 'd0': [0.0], 'dz': [0.0]}
-    """
-    log_pt, eta, *asinhs = np.asarray(points).T
-    # The exponential of a limit's rounded logarithm can miss the limit by its last digits.
-    pt = np.clip(np.exp(np.clip(log_pt, *LOG_PT_LIMITS)), *PT_LIMITS)
-    d0, dz = (ASINH_UNIT * np.sinh(np.clip(x, -ASINH_LIMIT, ASINH_LIMIT)) for x in asinhs)
-    return {"pt": pt, "eta": eta, "d0": d0, "dz": dz}
-
-
-#: Unit of the asinh of d0 and dz in mm: tracks displaced by less are as good as prompt.
-UNIT = 1e-5
+# Networks -----------------------------------------------------------------------------------
 
 
 class Clouds(NamedTuple):
@@ -232,14 +216,14 @@ class Clouds(NamedTuple):
 
     Attributes
     ----------
-    features
-        ``(N, 4)``: log pT (pT in GeV), eta, asinh(d0 / 10 nm), asinh(dz / 10 nm).
-    displaced
-        bool ``(N,)``: False for prompt tracks, whose d0 and dz are both exactly 0.
-    phi
-        ``(N,)``, in rad.
-    counts
-        Tracks of every event, int ``(n_events,)``.
+    features : array, shape (N, 4)
+        log pT (pT in GeV), eta, asinh(d0 / 10 nm), asinh(dz / 10 nm).
+    displaced : array, bool, shape (N,)
+        False for prompt tracks, whose d0 and dz are both exactly 0.
+    phi : array, shape (N,)
+        In rad.
+    counts : array, int, shape (n_events,)
+        Tracks of every event.
     """
 
     features: np.ndarray
@@ -247,99 +231,45 @@ class Clouds(NamedTuple):
     phi: np.ndarray
     counts: np.ndarray
 
+    @property
+    def range(self):
+        """Least and largest features, ``(2, 4)``."""
+        return np.stack([self.features.min(axis=0), self.features.max(axis=0)])
+
     def mirrored(self) -> Clouds:
         """Return the same events seen in a mirror across the beam: eta → −eta, dz → −dz."""
         return self._replace(features=self.features * [1.0, -1.0, 1.0, -1.0])
 
 
-def read_clouds(events, *, min_tracks) -> Clouds:
-    """Tracks of the events that a generator learns from.
-
-    Parameters
-    ----------
-    events
-        Events as :func:`hepgmm.generate` gives them.
-    min_tracks
-        Events with fewer tracks are left out.
-
-    Returns
-    -------
-    Clouds
-
-    Raises
-    ------
-    ValueError
-        For bad events, or fewer than 10 of them with ``min_tracks`` tracks.
-
-    Examples
-    --------
-    >>> columns = {name: [0.0, 1.0] * 15 for name in ("eta", "phi", "d0", "dz")}
-    >>> events = make_events(columns | {"pt": [1.0] * 30}, [3] * 10)
-    >>> clouds = read_clouds(events, min_tracks=3)
-    >>> clouds.features.shape, clouds.displaced[:3].tolist()
-    ((30, 4), [False, True, False])
-    """
-    kept = events[find_training_events(events, min_tracks=min_tracks)]
-    features, offsets = track_features(events, min_tracks=min_tracks)
+def read_clouds(events) -> Clouds:
+    """Tracks of events as a network learns from them."""
+    features, offsets = track_features(events)
     displaced = (features[:, 2:] != 0).any(axis=1)
-    features[:, 2:] = np.arcsinh(features[:, 2:] / UNIT)
-    return Clouds(features, displaced, flatten(kept)[0][:, 2], np.diff(offsets))
+    features[:, 2:] = np.arcsinh(features[:, 2:] / CLOUD_UNIT)
+    return Clouds(features, displaced, flatten(events)[0][:, 2], np.diff(offsets))
 
 
-def make_clouds(clouds: Clouds, model, *, seed):
-    """Events of synthetic clouds; undoes ``read_clouds``.
+def cloud_columns(clouds: Clouds, *, limits, pt_limits) -> dict[str, np.ndarray]:
+    """Columns of synthetic clouds; undoes ``read_clouds``.
 
-    Parameters
-    ----------
-    clouds
-        The tracks; d0 and dz of those that aren't displaced become 0 exactly.
-    model
-        A generator: the features are kept within its ``range_``, pT within its ``pt_limits``.
-    seed
-        To be noted in the events' provenance.
-
-    Returns
-    -------
-    awkward.Array
-        ``n_events * var * Track[pt, eta, phi, d0, dz]``, float32; GeV, rad, mm.
+    Features are kept within ``limits``, ``(2, 4)``, and pT within ``pt_limits``, in GeV; d0 and dz
+    of tracks that aren't displaced become 0 exactly.
     """
-    log_pt, eta, d0, dz = np.clip(clouds.features, *model.range_).T
-    columns = {
-        "pt": np.clip(np.exp(log_pt), *model.pt_limits),
+    log_pt, eta, d0, dz = np.clip(clouds.features, *limits).T
+    return {
+        "pt": np.clip(np.exp(log_pt), *pt_limits),
         "eta": eta,
         "phi": np.mod(clouds.phi + np.pi, 2 * np.pi) - np.pi,
-        "d0": np.where(clouds.displaced, np.sinh(d0) * UNIT, 0.0),
-        "dz": np.where(clouds.displaced, np.sinh(dz) * UNIT, 0.0),
+        "d0": np.where(clouds.displaced, np.sinh(d0) * CLOUD_UNIT, 0.0),
+        "dz": np.where(clouds.displaced, np.sinh(dz) * CLOUD_UNIT, 0.0),
     }
-    about = {"process": "minbias", "generator": type(model).__name__, "seed": str(seed)}
-    return make_events(columns, clouds.counts, provenance=about)
 
 
-def standardisation(values):
-    """Mean and standard deviation of every column, ``(2, d)``; 1 where a column is constant."""
-    scale = values.std(axis=0)
-    return np.stack([values.mean(axis=0), np.where(scale > 0, scale, 1.0)])
-
-
-def check_settings(model, *sizes) -> None:
-    """Refuse settings of a deep generator that can't be; ``sizes`` are names of whole numbers.
-
-    Raises
-    ------
-    ValueError
-        One line that names the setting and its value.
-    """
-    low, high = model.pt_limits
-    checks = [
-        *(
-            (isinstance(size, Integral) and size >= 1, f"{name} = {size!r}: give 1 or more")
-            for name in ("epochs", "batch_size", *sizes)
-            for size in (getattr(model, name),)
-        ),
-        (model.learning_rate > 0, f"learning_rate = {model.learning_rate}: give more than 0"),
-        (model.min_tracks >= 2, f"min_tracks = {model.min_tracks}: give at least 2"),
-        (0 < low < high <= 1e15, f"pt_limits = {low, high}: give 0 < low < high <= 1e15 GeV"),
-    ]
-    for good, message in checks:
-        if not good:
-            raise ValueError(message)
+def network_rules(model, *sizes):
+    """What parameters of a trained generator have to fulfil; ``sizes`` are whole numbers' names."""
+    for name in ("epochs", "batch_size", *sizes):
+        size = getattr(model, name)
+        yield isinstance(size, Integral) and size >= 1, f"{name} = {size!r}: give 1 or more"
+    rate = model.learning_rate
+    yield rate > 0, f"learning_rate = {rate}: give more than 0"
+    yield from synthesis_rules(model)

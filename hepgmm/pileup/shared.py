@@ -7,14 +7,10 @@ from numbers import Integral
 import numpy as np
 
 from hepgmm.cores import in_threads
-from hepgmm.events import FEATURES, flatten, make_events
+from hepgmm.events import FEATURES, flatten
 from hepgmm.mixture.large import fit_one
-from hepgmm.mixture.sampling import (
-    check_draw,
-    generator,
-    seed_sequence,
-)
-from hepgmm.pileup.base import Generator, find_training_events
+from hepgmm.mixture.sampling import generator, seed_sequence
+from hepgmm.pileup.base import Generator
 from hepgmm.pileup.shared_kernels import Draws, fill_events, find_decays, make_templates, to_points
 
 __all__ = ["SharedGMM"]
@@ -22,10 +18,9 @@ __all__ = ["SharedGMM"]
 #: The fewest tracks for each component, and the fewest blocks of templates if there can be so many.
 TRACKS_EACH, BLOCKS = 10, 64
 #: Parameters that are whole numbers of at least 1, and those from 0 up to something.
-WHOLE = ("n_prompt", "n_displaced", "min_tracks", "block_size", "orientations", "n_init")
-WHOLE += ("max_tracks",)
-LARGEST = {"redraw_eta": 1, "redraw": 1, "redraw_forward": 1, "redraw_displaced": 1}
-LARGEST |= {"redraw_decays": 1, "redraw_phi": np.pi}
+WHOLE = ("n_prompt", "n_displaced", "block_size", "orientations", "n_init", "max_tracks")
+FRESH = {"redraw_eta": 1, "redraw": 1, "redraw_forward": 1, "redraw_displaced": 1}
+FRESH |= {"redraw_decays": 1, "redraw_phi": np.pi}
 #: Events whose tracks are drawn together, from one stream.
 BATCH = 2048
 #: First key of a stream: that of the templates, and that of the tracks.
@@ -69,58 +64,57 @@ class SharedGMM(Generator):
 
     Parameters
     ----------
-    n_prompt
+    n_prompt : int
         Components of prompt tracks; fewer if there are not 10 tracks for each.
-    n_displaced
+    n_displaced : int
         Components of displaced tracks without a decay.
-    min_tracks
+    min_tracks : int
         Events with fewer tracks are dropped (and counted).
-    redraw_eta
+    redraw_eta : float
         h of eta of prompt tracks with abs(eta) < 4.5, for 1000 templates. This and the following
         five fall with the number n of templates as (n / 1000)^(-1/6), Scott's rule for two
         dimensions; no h is above 1.
-    redraw
+    redraw : float
         h of log pT of prompt tracks.
-    redraw_forward
+    redraw_forward : float
         h of eta of prompt tracks with abs(eta) > 4.5.
-    redraw_displaced
+    redraw_displaced : float
         h of log \|d0\| and log \|dz\| of displaced tracks without a decay.
-    redraw_decays
+    redraw_decays : float
         h of the proper time of decays, of its normal score.
-    redraw_phi
+    redraw_phi : float
         Standard deviation in rad of the angle by which each prompt track is turned.
-    field
+    field : float
         Of the solenoid in tesla, as the events were made with: it bends the tracks from a decay.
-        With another one few decays are found, and their tracks move one by one.
-    block_size
+        With another one, with a detector's resolution, or with vertices that are not at the origin
+        few decays are found, and their tracks move one by one.
+    block_size : int
         Templates in a block, or fewer, so that there are 64 blocks.
-    orientations
+    orientations : int
         How many orientations of the displaced tracks are tried.
-    covariance_floor
+    covariance_floor : float
         Least variance of a component.
-    max_tracks
+    max_tracks : int
         A mixture is fitted to at most so many tracks, chosen at random.
-    n_init
+    n_init : int
         Starts of the two fits.
-    workers
+    workers : int
         Threads for fitting; no effect on the result.
-    seed
-        Seed of the fit, an int or a list of ints.
+    seed : int or sequence of int
+        Seed of the fit.
 
     Attributes
     ----------
-    tracks_
-        Tracks of the templates, float32 ``(N, 5)`` in the order of ``hepgmm.events.FEATURES``; an
-        event's prompt ones come first.
-    offsets_
-        int64: template i has the tracks ``offsets_[i]:offsets_[i + 1]``.
-    n_prompt_
-        int64: how many of a template's tracks are prompt.
-    prompt_
-        The ``GaussianMixture`` of prompt tracks, None if there are none.
-    displaced_
-        The one of displaced tracks without a decay, None if there are none.
-    report_
+    tracks_ : array, float32, shape (N, 5)
+        Tracks of the templates in the order of ``hepgmm.events.FEATURES``; an event's prompt ones
+        come first.
+    offsets_ : array, int64, shape (n + 1,)
+        Template i has the tracks ``offsets_[i]:offsets_[i + 1]``.
+    n_prompt_ : array, int64, shape (n,)
+        How many of a template's tracks are prompt.
+    prompt_, displaced_ : GaussianMixture or None
+        That of prompt tracks, and that of displaced tracks without a decay; None if there are none.
+    report_ : dict
         What the fit did, in numbers: events used and dropped, components and tracks of both
         classes, decays, how far the widths were scaled.
 
@@ -131,6 +125,7 @@ class SharedGMM(Generator):
 
     Examples
     --------
+    >>> from hepgmm.events import make_events
     >>> rng = np.random.default_rng(1)
     >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
     >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
@@ -181,95 +176,64 @@ class SharedGMM(Generator):
         self.workers = workers
         self.seed = seed
 
-    def fit(self, events, *, progress=False) -> SharedGMM:
-        """Fit both mixtures and keep the templates.
+    def _rules(self):
+        yield from super()._rules()
+        for name in WHOLE:
+            value = getattr(self, name)
+            fine = isinstance(value, Integral) and value >= 1
+            yield fine, f"{name} = {value!r}: give a whole number, 1 or more"
+        for name, most in FRESH.items():
+            value = getattr(self, name)
+            yield 0 <= value <= most, f"{name} = {value!r}: give a number from 0 to {most:g}"
+        fine = np.all(np.asarray(self.covariance_floor) > 0)
+        yield fine, f"covariance_floor = {self.covariance_floor}: give a number above 0"
+        fine = np.isscalar(self.field) and 0 < self.field < np.inf
+        yield fine, f"field = {self.field!r}: give a number above 0, in tesla"
 
-        Parameters
-        ----------
-        events
-            Min-bias events as :func:`hepgmm.generate` gives them: tracks without resolution, each
-            event with its vertex at the origin, or no decays are found.
-        progress
-            Whether to show progress bars.
-
-        Returns
-        -------
-        SharedGMM
-            The model itself.
-
-        Raises
-        ------
-        ValueError
-            For bad events or parameters, or fewer than 10 events with ``min_tracks`` tracks.
-        """
-        self._check_parameters()
-        # A fit that ends early leaves no mixture of the old one and the new.
-        vars(self).pop("report_", None)
-        kept = find_training_events(events, min_tracks=self.min_tracks)
-        tracks, offsets = flatten(events[kept])
-        if (tracks[:, 0] <= 0).any():
-            raise ValueError("events: a track has a pt of 0 GeV, which has no logarithm")
-        event = np.repeat(np.arange(kept.sum()), np.diff(offsets))
+    def _fit(self, events, progress):
+        tracks, offsets = flatten(events)
+        n_events = len(events)
+        event = np.repeat(np.arange(n_events), np.diff(offsets))
         prompt = ~tracks[:, 3:].any(axis=1)
         order = np.lexsort((~prompt, event))
         tracks, prompt = tracks[order].astype(np.float32), prompt[order]
         self.tracks_, self.offsets_ = tracks, offsets
-        self.n_prompt_ = np.bincount(event[prompt], minlength=kept.sum())
+        self.n_prompt_ = np.bincount(event[prompt], minlength=n_events)
         points, _ = to_points(tracks)
-        seeds = np.random.default_rng(self.seed).integers(2**63, size=2)
-        self.prompt_ = self._fit(points[prompt, :2], self.n_prompt, seeds[0], progress)
         in_decay = find_decays(tracks, offsets, field=self.field).number >= 0
         single = ~prompt & ~in_decay
-        self.displaced_ = self._fit(points[single], self.n_displaced, seeds[1], progress)
+        seeds = np.random.default_rng(self.seed).integers(2**63, size=2)
+        self.prompt_ = self._fit_class(points[prompt, :2], self.n_prompt, seeds[0], progress)
+        self.displaced_ = self._fit_class(points[single], self.n_displaced, seeds[1], progress)
         vars(self).pop("_built", None)
-        self.report_ = {
-            "events_used": int(kept.sum()),
-            "events_dropped": int((~kept).sum()),
+        return {
             "prompt_tracks": int(prompt.sum()),
             "displaced_tracks": int((~prompt).sum()),
             "decays": int(in_decay.sum()) // 2,
             "prompt_K": self.prompt_.n_components if self.prompt_ else 0,
             "displaced_K": self.displaced_.n_components if self.displaced_ else 0,
             "field": float(self.field),
-            "narrowing": float((kept.sum() / 1000) ** (-1 / 6)),
+            "narrowing": float((n_events / 1000) ** (-1 / 6)),
         }
-        return self
 
-    def sample(self, n_events, *, seed, workers=1, return_sources=False):
-        """Synthetic pileup events, each with its vertex at the origin.
+    def _fit_class(self, points, n_components, seed, progress):
+        """A mixture of at most ``n_components``, or None without points."""
+        if not len(points):
+            return None
+        rng = np.random.default_rng(seed)
+        points = points[rng.permutation(len(points))[: self.max_tracks]]
+        return fit_one(
+            points,
+            [min(n_components, max(1, len(points) // TRACKS_EACH))],
+            n_init=self.n_init,
+            floors=self.covariance_floor,
+            seed=seed,
+            workers=self.workers,
+            progress=progress,
+        ).mixture
 
-        Every 2048 events have a stream of random numbers of their own, so that the result is the
-        same for any ``workers``.
-
-        Parameters
-        ----------
-        n_events
-            How many; exactly so many are returned.
-        seed
-            Anything that ``numpy.random.default_rng`` takes.
-        workers
-            Threads.
-        return_sources
-            Whether to return which training events were followed, too. Events from different
-            blocks have no training event in common.
-
-        Returns
-        -------
-        events : awkward.Array
-            ``n_events * var * Track[pt, eta, phi, d0, dz]``, float32; GeV, rad, mm.
-        sources : numpy.ndarray
-            int64 ``(n_events, 2)``, the block of the templates of each event, and the template of
-            its prompt tracks; only with ``return_sources``.
-
-        Raises
-        ------
-        ValueError
-            If the model isn't fitted, or for a bad parameter.
-        """
-        self._check_fitted()
-        self._check_parameters()
-        check_draw(n_events=n_events, workers=workers)
-        (templates, decays), root = self._tables(), seed_sequence(seed)
+    def _sample(self, n_events, rng, *, return_sources=False, workers=1):
+        (templates, decays), root = self._tables(), seed_sequence(rng)
         chosen, partner = self._pairs(templates, n_events, generator(root, TEMPLATES))
         n_displaced = np.diff(templates.offsets) - templates.n_prompt
         counts = templates.n_prompt[chosen] + n_displaced[partner]
@@ -285,44 +249,18 @@ class SharedGMM(Generator):
         def run(batches):
             for batch in batches:
                 events = slice(batch * BATCH, min((batch + 1) * BATCH, n_events))
-                own = starts[events.start : events.stop + 1]
-                draws = self._draw(len(own) - 1, own[-1] - own[0], generator(root, TRACKS, batch))
-                fill_events(
-                    tracks,
-                    own,
-                    chosen[events],
-                    partner[events],
-                    templates,
-                    decays,
-                    draws,
-                    redraw,
-                    redraw_decays,
-                    width,
-                )
+                edges = starts[events.start : events.stop + 1]
+                stream = generator(root, TRACKS, batch)
+                draws = self._draw(len(edges) - 1, edges[-1] - edges[0], stream)
+                pairs = chosen[events], partner[events]
+                tables = templates, decays, draws
+                fill_events(tracks, edges, *pairs, *tables, redraw, redraw_decays, width)
 
         in_threads(run, -(-n_events // BATCH), workers)
-        provenance = {"process": "minbias", "generator": "SharedGMM", "seed": str(seed)}
         columns = dict(zip(FEATURES, tracks, strict=True))
-        events = make_events(columns, counts, provenance=provenance)
         if not return_sources:
-            return events
-        return events, np.stack([templates.block[chosen], chosen], axis=1)
-
-    def _fit(self, points, n_components, seed, progress):
-        """A mixture of at most ``n_components``, or None without points."""
-        if not len(points):
-            return None
-        rng = np.random.default_rng(seed)
-        points = points[rng.permutation(len(points))[: self.max_tracks]]
-        return fit_one(
-            points,
-            [min(n_components, max(1, len(points) // TRACKS_EACH))],
-            n_init=self.n_init,
-            floors=self.covariance_floor,
-            seed=seed,
-            workers=self.workers,
-            progress=progress,
-        ).mixture
+            return columns, counts
+        return columns, counts, np.stack([templates.block[chosen], chosen], axis=1)
 
     def _tables(self):
         """The tables of templates and of decays, built when they are first needed."""
@@ -345,6 +283,7 @@ class SharedGMM(Generator):
         return chosen, templates.order[place]
 
     def _draw(self, n_events, n_tracks, rng):
+        """Random numbers of a batch."""
         k = self.orientations
         return Draws(
             rng.uniform(-np.pi, np.pi, (n_events, k)),
@@ -354,17 +293,3 @@ class SharedGMM(Generator):
             rng.random(n_tracks),
             rng.standard_normal((n_tracks, 4), dtype=np.float32),
         )
-
-    def _check_parameters(self):
-        for name in WHOLE:
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} = {value!r}: give a whole number, 1 or more")
-        for name, most in LARGEST.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise ValueError(f"{name} = {value!r}: give a number from 0 to {most:g}")
-        if not np.all(np.asarray(self.covariance_floor) > 0):
-            raise ValueError(f"covariance_floor = {self.covariance_floor}: give a number above 0")
-        if not (np.isscalar(self.field) and 0 < self.field < np.inf):
-            raise ValueError(f"field = {self.field!r}: give a number above 0, in tesla")

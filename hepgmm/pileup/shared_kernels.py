@@ -1,4 +1,4 @@
-"""Compiled moves of templates, which ``hepgmm.pileup.shared`` samples synthetic events with."""
+"""Compiled sampling of ``hepgmm.pileup.shared``: tables of templates, their moves, their decays."""
 
 from __future__ import annotations
 
@@ -10,25 +10,19 @@ from numba import njit
 from scipy.special import ndtri
 
 from hepgmm.collide.perigee import CURVATURE
-from hepgmm.collide.processes import (
-    KAON,
-    LAMBDA,
-    PION,
-    PROTON,
-)
+from hepgmm.collide.processes import KAON, LAMBDA, PION, PROTON
 
 __all__ = [
-    "CELLS",
-    "FORWARD",
-    "LOG_CLOSE",
-    "REACH",
     "Decays",
     "Draws",
     "Templates",
     "fill_events",
     "find_decays",
     "make_templates",
+    "to_points",
 ]
+
+# Templates ----------------------------------------------------------------------------------
 
 #: Cells in eta and phi for counting close tracks, and the reach of the cells in |eta|.
 CELLS, REACH = (24, 16), 6.0
@@ -43,87 +37,46 @@ ROWS = 20_000
 
 
 class Templates(NamedTuple):
-    """Tables of N tracks of n events; event i has the tracks ``offsets[i]:offsets[i + 1]``.
+    """Tables of N tracks of n events; event i has the tracks ``offsets[i]:offsets[i + 1]``."""
 
-    Attributes
-    ----------
-    offsets
-        int64 ``(n + 1,)``.
-    n_prompt
-        How many of an event's tracks are prompt; these come first, int64 ``(n,)``.
-    points
-        float64 ``(N, 4)``: eta, log pT, log |d0| and log |dz|; the last two only of displaced ones.
-    phi
-        float64 ``(N,)``, in rad.
-    signs
-        float64 ``(N, 2)``: of d0 and dz; 0 for an exact zero.
-    choices
-        int64 ``(C,)``: components that a track may come from, row j of ``edges`` with it. Tracks of
-        decays come from none.
-    edges
-        float64 ``(C,)``: cumulative responsibilities of a track's components, the last one 1.
-    first
-        int64 ``(N + 1,)``: track t has the choices ``first[t]:first[t + 1]``.
-    means, factors, inverses
-        float64 ``(K, 4)``, ``(K, 4, 4)``, ``(K, 4, 4)``: means, Cholesky factors and their inverses
-        of all components, prompt ones first, in the upper left 2 x 2 corner.
-    recoil
-        float64 ``(n,)``: square of the vector sum of an event's pT over the sum of the squares.
-    order, place
-        int64 ``(n,)``: events block after block, and the place of each event in that order. All
-        events of a block have an odd or all an even number of displaced tracks, and are drawn at
-        random from a stretch of five blocks in the order of multiplicity.
-    block
-        int64 ``(n,)``: the block of each event.
-    bounds
-        int64 ``(n_blocks + 1,)``: block i has the places ``bounds[i]:bounds[i + 1]``.
-    maps
-        float32 ``(n, 24, 16)``: prompt tracks near each cell of eta and phi.
-    limits
-        float64 ``(2, 4)``: least and largest point; of eta, minus and plus the largest |eta|.
-    """
-
-    offsets: np.ndarray
-    n_prompt: np.ndarray
+    offsets: np.ndarray  # int64 (n + 1,)
+    n_prompt: np.ndarray  # int64 (n,), how many of an event's tracks are prompt; these come first
+    # float64 (N, 4): eta, log pT, log |d0| and log |dz|; the last two only of displaced tracks.
     points: np.ndarray
-    phi: np.ndarray
-    signs: np.ndarray
+    phi: np.ndarray  # float64 (N,), in rad
+    signs: np.ndarray  # float64 (N, 2), of d0 and dz; 0 for an exact zero
+    # int64 (C,): components that a track may come from, and float64 (C,): their cumulative
+    # responsibilities, the last one 1. Track t has the choices first[t]:first[t + 1], a track of a
+    # decay none.
     choices: np.ndarray
     edges: np.ndarray
     first: np.ndarray
+    # float64 (K, 4), (K, 4, 4), (K, 4, 4): means, Cholesky factors and their inverses of all
+    # components, prompt ones first, in the upper left 2 x 2 corner.
     means: np.ndarray
     factors: np.ndarray
     inverses: np.ndarray
-    recoil: np.ndarray
+    recoil: np.ndarray  # float64 (n,): |Σ pT vector|² / Σ pT²
+    # int64 (n,): events block after block, the place of each event in that order, its block; block
+    # i has the places bounds[i]:bounds[i + 1]. All events of a block have an odd or all an even
+    # number of displaced tracks, and are drawn at random from a stretch of five blocks in the order
+    # of multiplicity.
     order: np.ndarray
     place: np.ndarray
     block: np.ndarray
     bounds: np.ndarray
-    maps: np.ndarray
+    maps: np.ndarray  # float32 (n, 24, 16): prompt tracks near each cell of eta and phi
+    # float64 (2, 4): least and largest point; of eta, minus and plus the largest |eta|.
     limits: np.ndarray
 
 
 def make_templates(
     tracks, offsets, n_prompt, prompt, displaced, in_decay, *, block_size
 ) -> Templates:
-    """Build the tables.
+    """Build the tables of tracks ``(N, 5)``, whose mixtures are None where there are no tracks.
 
-    Parameters
-    ----------
-    tracks
-        float32 ``(N, 5)``: pT, eta, phi, d0 and dz in GeV, rad and mm; an event's prompt first.
-    offsets
-        int64 ``(n + 1,)``.
-    n_prompt
-        int64 ``(n,)``.
-    prompt
-        The ``GaussianMixture`` of prompt tracks in (eta, log pT), or None if there are none.
-    displaced
-        The one of displaced tracks without a decay in (eta, log pT, log |d0|, log |dz|), or None.
-    in_decay
-        bool ``(N,)``: tracks that move with their decay, and need no component.
-    block_size
-        Least number of events in a block, unless there are fewer of their parity.
+    ``in_decay``, bool ``(N,)``, marks tracks that move with their decay, and need no component; a
+    block has at least ``block_size`` events, unless there are fewer of their parity.
     """
     points, signs = to_points(tracks)
     pt, _, phi = tracks.T[:3].astype(np.float64)
@@ -166,14 +119,14 @@ def _blocks(counts, odd, block_size):
     """Events in the order of their blocks, and where blocks begin and end."""
     rng, order, ends = np.random.default_rng(0), [], [0]
     for parity in (0, 1):
-        own = np.flatnonzero(odd == parity)
-        own = own[np.argsort(counts[own], kind="stable")]
-        n_blocks = max(1, len(own) // block_size)
-        edges = np.arange(n_blocks + 1) * len(own) // n_blocks
+        alike = np.flatnonzero(odd == parity)
+        alike = alike[np.argsort(counts[alike], kind="stable")]
+        n_blocks = max(1, len(alike) // block_size)
+        edges = np.arange(n_blocks + 1) * len(alike) // n_blocks
         for first in range(0, n_blocks, STRETCH):
             stretch = edges[first : first + STRETCH + 1]
-            order.append(rng.permutation(own[stretch[0] : stretch[-1]]))
-        if len(own):
+            order.append(rng.permutation(alike[stretch[0] : stretch[-1]]))
+        if len(alike):
             ends += (ends[-1] + edges[1:]).tolist()
     return np.concatenate(order), np.array(ends)
 
@@ -189,9 +142,9 @@ def _choices(points, is_prompt, is_single, prompt, displaced):
         (prompt, is_prompt, 2, 0),
         (displaced, is_single, 4, n_prompt),
     ):
-        own = np.flatnonzero(mask)
-        for begin in range(0, len(own), ROWS):
-            part = own[begin : begin + ROWS]
+        of_class = np.flatnonzero(mask)
+        for begin in range(0, len(of_class), ROWS):
+            part = of_class[begin : begin + ROWS]
             shares = mixture.responsibilities(points[part, :d])
             row, column = np.nonzero(shares >= LEAST)
             rows.append(part[row])
@@ -213,11 +166,11 @@ def _components(prompt, displaced):
     k = sum(mixture.n_components for mixture in mixtures)
     means, factors, inverses, begin = np.zeros((k, 4)), np.zeros((k, 4, 4)), np.zeros((k, 4, 4)), 0
     for mixture in mixtures:
-        own, d = slice(begin, begin + mixture.n_components), mixture.means.shape[1]
-        means[own, :d] = mixture.means
-        factors[own, :d, :d] = np.linalg.cholesky(mixture.covariances)
-        inverses[own, :d, :d] = np.linalg.inv(factors[own, :d, :d])
-        begin = own.stop
+        part, d = slice(begin, begin + mixture.n_components), mixture.means.shape[1]
+        means[part, :d] = mixture.means
+        factors[part, :d, :d] = np.linalg.cholesky(mixture.covariances)
+        inverses[part, :d, :d] = np.linalg.inv(factors[part, :d, :d])
+        begin = part.stop
     return means, factors, inverses
 
 
@@ -227,8 +180,8 @@ def _limits(points, displaced):
     limits = np.stack([points.min(axis=0), points.max(axis=0)])
     limits[:, 0] = -reach, reach
     if displaced.any():
-        own = points[displaced, 2:]
-        limits[:, 2:] = own.min(axis=0), own.max(axis=0)
+        distances = points[displaced, 2:]
+        limits[:, 2:] = distances.min(axis=0), distances.max(axis=0)
     return limits
 
 
@@ -244,6 +197,8 @@ def _maps(eta, phi, event, n_events):
     return counts[:, :-2] + counts[:, 1:-1] + counts[:, 2:]
 
 
+# Moves --------------------------------------------------------------------------------------
+
 #: Prompt tracks beyond this abs(eta) are in the forward region.
 FORWARD = 4.5
 #: Squared distance from the mean, in standard deviations, that a hundredth of a Gaussian in two and
@@ -252,30 +207,15 @@ OUTER_2, OUTER_4 = 9.210, 13.277
 
 
 class Draws(NamedTuple):
-    """Random numbers of a batch of n events with m tracks and k trial orientations.
+    """Random numbers of a batch of n events with m tracks and k trial orientations."""
 
-    Attributes
-    ----------
-    turns
-        Trial azimuths of the displaced tracks, ``(n, k)`` in rad.
-    flips
-        Trial signs of their eta, ``(n, k)``.
-    rotation
-        Azimuth of the event, ``(n,)`` in rad.
-    mirrors
-        Signs of phi and of eta, ``(n, 2)``.
-    uniform
-        Uniform numbers ``(m,)`` that choose components.
-    track_normal
-        Standard normals ``(m, 4)`` of the coordinates. Prompt tracks have two of them: their third
-        number turns them. Tracks of a decay have none: the first number of its first one moves it.
-    """
-
-    turns: np.ndarray
-    flips: np.ndarray
-    rotation: np.ndarray
-    mirrors: np.ndarray
-    uniform: np.ndarray
+    turns: np.ndarray  # (n, k), trial azimuths of the displaced tracks, in rad
+    flips: np.ndarray  # (n, k), trial signs of their eta
+    rotation: np.ndarray  # (n,), azimuth of the event, in rad
+    mirrors: np.ndarray  # (n, 2), signs of phi and of eta
+    uniform: np.ndarray  # (m,), to choose components
+    # (m, 4), standard normals of the coordinates. Prompt tracks have two of them: their third
+    # number turns them. Tracks of a decay have none: the first number of its first one moves it.
     track_normal: np.ndarray
 
 
@@ -285,28 +225,12 @@ def fill_events(
 ):
     """Make events of the prompt tracks of one template and the displaced ones of another.
 
-    Parameters
-    ----------
-    tracks
-        float32 ``(5, N)``: pT, eta, phi, d0 and dz in GeV, rad and mm; those of the batch are
-        overwritten.
-    starts
-        Event i of the batch has the tracks ``starts[i]:starts[i + 1]``.
-    chosen, partner
-        Template of the prompt and of the displaced tracks, ``(n,)``.
-    templates
-        The ``Templates``.
-    decays
-        The ``Decays`` of their tracks.
-    draws
-        The :class:`Draws`.
-    redraw
-        Fresh part h of each coordinate of prompt tracks, of those in the forward region, and of
-        displaced tracks without a decay, ``(3, 4)``.
-    redraw_decays
-        Fresh part of the proper time of decays.
-    width
-        Standard deviation in rad of the azimuth by which a prompt track is turned.
+    Overwritten are ``tracks``, float32 ``(5, N)``, in GeV, rad and mm: event i of the batch has
+    those from ``starts[i]`` to ``starts[i + 1]``, of the templates ``chosen[i]`` and
+    ``partner[i]``. ``redraw``, ``(3, 4)``, is the fresh part h of each coordinate of prompt tracks,
+    of those in the forward region, and of displaced tracks without a decay, ``redraw_decays`` that
+    of the proper time of decays, and ``width`` the standard deviation in rad of the azimuth by
+    which a prompt track is turned.
     """
     point = np.empty(4)
     for i in range(len(chosen)):
@@ -315,8 +239,8 @@ def fill_events(
         best = orient(
             templates, a, displaced, templates.offsets[b + 1], draws.turns[i], draws.flips[i]
         )
-        own = tracks[:, starts[i] : starts[i + 1]]
-        for to in range(own.shape[1]):
+        event = tracks[:, starts[i] : starts[i + 1]]
+        for to in range(event.shape[1]):
             number, flip = starts[i] - starts[0] + to, draws.mirrors[i, 1]
             if to < n_prompt:
                 t, turn = templates.offsets[a] + to, width * draws.track_normal[number, 2]
@@ -339,10 +263,10 @@ def fill_events(
                     slope = math.sinh(point[0])
                     phi, d0, dz = redecay(decays, t, slope, normal, redraw_decays)
             pt = math.exp(point[1])
-            own[0, to], own[2, to] = pt * math.cos(phi + turn), pt * math.sin(phi + turn)
-            own[1, to], own[4, to] = flip * point[0], flip * dz
-            own[3, to] = draws.mirrors[i, 0] * d0
-        balance(own, n_prompt, templates.recoil[a], draws.mirrors[i, 0], draws.rotation[i])
+            event[0, to], event[2, to] = pt * math.cos(phi + turn), pt * math.sin(phi + turn)
+            event[1, to], event[4, to] = flip * point[0], flip * dz
+            event[3, to] = draws.mirrors[i, 0] * d0
+        balance(event, n_prompt, templates.recoil[a], draws.mirrors[i, 0], draws.rotation[i])
 
 
 @njit(nogil=True, cache=True)
@@ -371,24 +295,8 @@ def place(point, templates, t, d, draws, number, redraw):
     It stays where it is if it, or its new place, is in the outer hundredth of the component, if the
     new place is outside the range of all templates, or if a prompt track would enter or leave the
     forward region. The step is a Metropolis step: it leaves what is Gaussian inside as it is, and
-    what is not Gaussian outside.
-
-    Parameters
-    ----------
-    point
-        ``(4,)``, of which d are overwritten.
-    templates
-        The ``Templates``.
-    t
-        Row of the track.
-    d
-        2 for a prompt track, 4 for a displaced one.
-    draws
-        The :class:`Draws`, of which the track takes those of row ``number``.
-    number
-        Its number in the batch.
-    redraw
-        h of each coordinate, ``(4,)``.
+    what is not Gaussian outside. Of d = 2 coordinates of a prompt track or 4 of a displaced one,
+    ``redraw`` gives h; ``number`` is the track's in the batch.
     """
     old, limits = templates.points, templates.limits
     means, factors, inverses = templates.means, templates.factors, templates.inverses
@@ -422,25 +330,13 @@ def place(point, templates, t, d, draws, number, redraw):
 
 @njit(nogil=True, cache=True)
 def redecay(decays, t, slope, normal, h):
-    """phi, d0 and dz of a track whose parent decays elsewhere on its line of flight.
+    """phi, d0 and dz of track t whose parent decays elsewhere on its line of flight.
 
     The normal score s of the parent's ρ / pT becomes √(1 - h²) s + h ξ, and ρ / pT the quantile of
     its group there: h = 1 draws the proper time anew. The momenta at the vertex stay, and so do
     the parent's mass and its line of flight. A vertex that would be further out than all others
-    stays where it is. The perigee is that of :func:`hepgmm.collide.perigee`.
-
-    Parameters
-    ----------
-    decays
-        The ``Decays``.
-    t
-        Row of the track.
-    slope
-        sinh of its eta.
-    normal
-        ξ, a standard normal number, the same for both tracks of a decay.
-    h
-        From 0 to 1.
+    stays where it is. The perigee is that of :func:`hepgmm.collide.perigee`. ``slope`` is sinh of
+    the track's eta, ``normal`` is ξ, the same for both tracks of a decay.
     """
     n = decays.number[t]
     first = decays.bounds[decays.group[n]]
@@ -486,6 +382,8 @@ def balance(tracks, n_prompt, recoil, mirror, rotation):
         tracks[2, t] = math.atan2(px * s + py * c, px * c - py * s)
 
 
+# Decays -------------------------------------------------------------------------------------
+
 #: Largest distance along z of two helices where they meet in the transverse plane, in mm per cosh
 #: eta, and of the mass from that of K_S or Λ, in GeV.
 GAP, WINDOW = 0.01, 0.005
@@ -498,45 +396,27 @@ GROUP = 50
 
 
 class Decays(NamedTuple):
-    """Decays of N tracks.
+    """Decays of N tracks."""
 
-    Attributes
-    ----------
-    number
-        int64 ``(N,)``: the decay that a track comes from, or -1.
-    phi, curvature
-        float64 ``(N,)``: azimuth of a track's momentum at its decay vertex in rad, and its signed
-        curvature in 1/mm; 0 without a decay.
-    first
-        int64 ``(n,)``: the first track of each decay.
-    vertex
-        float64 ``(n, 3)``: x, y and z in mm.
-    group
-        int64 ``(n,)``: decays of one species and of similar momentum along the beam, which decides
-        how far they can fly in the tracker.
-    ratio
-        float64 ``(n,)``: log ρ / pT. ρ is the distance of the vertex from the beam in mm and pT the
-        momentum of both tracks in GeV, so that ρ / pT is the proper time over the mass.
-    score
-        float64 ``(n,)``: quantile of the normal distribution at the rank of that in the group.
-    ordered, bounds
-        float64 ``(n,)`` and int64 ``(n_groups + 1,)``: log ρ / pT in rising order, group after
-        group; those of group g are ``bounds[g]:bounds[g + 1]``.
-    reach
-        float64 ``(2,)``: largest ρ and abs(z) of all vertices, in mm.
-    """
-
-    number: np.ndarray
+    number: np.ndarray  # int64 (N,): the decay that a track comes from, or -1
+    # float64 (N,): azimuth of a track's momentum at its decay vertex in rad, and its signed
+    # curvature in 1/mm; 0 without a decay.
     phi: np.ndarray
     curvature: np.ndarray
-    first: np.ndarray
-    vertex: np.ndarray
+    first: np.ndarray  # int64 (n,): the first track of each decay
+    vertex: np.ndarray  # float64 (n, 3): x, y and z in mm
+    # int64 (n,): decays of one species and of similar momentum along the beam, which decides how
+    # far they can fly in the tracker.
     group: np.ndarray
+    # float64 (n,): log ρ / pT. ρ is the distance of the vertex from the beam in mm and pT the
+    # momentum of both tracks in GeV, so that ρ / pT is the proper time over the mass.
     ratio: np.ndarray
-    score: np.ndarray
+    score: np.ndarray  # float64 (n,): normal quantile at the rank of that in the group
+    # float64 (n,) and int64 (n_groups + 1,): log ρ / pT in rising order, group after group; those
+    # of group g are bounds[g]:bounds[g + 1].
     ordered: np.ndarray
     bounds: np.ndarray
-    reach: np.ndarray
+    reach: np.ndarray  # float64 (2,): largest ρ and abs(z) of all vertices, in mm
 
 
 def find_decays(tracks, offsets, *, field: float) -> Decays:
@@ -548,28 +428,22 @@ def find_decays(tracks, offsets, *, field: float) -> Decays:
     first. This is for exact tracks of events with their vertex at the origin: with the resolution
     of a detector most decays are missed.
 
-    Parameters
-    ----------
-    tracks
-        ``(N, 5)``: pT, eta, phi, d0 and dz in GeV, rad and mm.
-    offsets
-        int64 ``(n + 1,)``: event i has the tracks ``offsets[i]:offsets[i + 1]``.
-    field
-        Of the solenoid, in tesla.
+    ``tracks`` are ``(N, 5)`` in GeV, rad and mm, event i has ``offsets[i]:offsets[i + 1]``, and
+    ``field`` is that of the solenoid, in tesla.
     """
     tracks = tracks.astype(np.float64)
-    pairs, found = _candidates(tracks, offsets, CURVATURE * field)
-    taken, kept = np.zeros(len(tracks), dtype=bool), []
-    for row in np.argsort(found[:, 0], kind="stable"):
+    pairs, table = _candidates(tracks, offsets, CURVATURE * field)
+    taken, disjoint = np.zeros(len(tracks), dtype=bool), []
+    for row in np.argsort(table[:, 0], kind="stable"):
         if not taken[pairs[row]].any():
             taken[pairs[row]] = True
-            kept.append(row)
-    pairs, found = pairs[kept], found[kept]
+            disjoint.append(row)
+    pairs, table = pairs[disjoint], table[disjoint]
     number, (phi, curvature) = np.full(len(tracks), -1), np.zeros((2, len(tracks)))
     for side in (0, 1):
         number[pairs[:, side]] = np.arange(len(pairs))
-        phi[pairs[:, side]], curvature[pairs[:, side]] = found[:, 6 + side], found[:, 8 + side]
-    species, ratio, vertex = found[:, 1], found[:, 2], found[:, 3:6].copy()
+        phi[pairs[:, side]], curvature[pairs[:, side]] = table[:, 6 + side], table[:, 8 + side]
+    species, ratio, vertex = table[:, 1], table[:, 2], table[:, 3:6].copy()
     momentum = (np.sinh(tracks[pairs, 1]) * tracks[pairs, 0]).sum(axis=1)
     group, bounds = _groups(species, np.abs(momentum))
     order, rank = np.lexsort((ratio, group)), np.empty(len(pairs), dtype=np.int64)
@@ -586,9 +460,9 @@ def _groups(species, momentum):
     """Number of the group of each decay, and where groups begin and end."""
     group, bounds = np.zeros(len(species), dtype=np.int64), [0]
     for kind in np.unique(species):
-        own = np.flatnonzero(species == kind)
-        own = own[np.argsort(momentum[own], kind="stable")]
-        for part in np.array_split(own, max(1, len(own) // GROUP)):
+        members = np.flatnonzero(species == kind)
+        members = members[np.argsort(momentum[members], kind="stable")]
+        for part in np.array_split(members, max(1, len(members) // GROUP)):
             group[part] = len(bounds) - 1
             bounds.append(bounds[-1] + len(part))
     return group, np.array(bounds)

@@ -20,46 +20,13 @@ PLANE = ("log_pt", "eta")
 
 
 def smallest_spread(covariances):
-    """Return the standard deviation along the narrowest axis, the root of the smallest eigenvalue.
-
-    Parameters
-    ----------
-    covariances
-        ``(M, d, d)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(M,)``, in the units of the features.
-
-    Examples
-    --------
-    >>> smallest_spread([[[4.0, 0.0], [0.0, 0.25]]]).tolist()
-    [0.5]
-    """
+    """Standard deviation along the narrowest axis of covariances ``(M, d, d)``, ``(M,)``."""
     # Rounding can push the eigenvalue of a singular matrix below zero.
     return np.sqrt(np.maximum(np.linalg.eigvalsh(covariances)[..., 0], 0.0))
 
 
 def spreads(model, *, n_events, seed, features=PLANE) -> dict:
-    """Smallest spread of every component, fitted and synthetic.
-
-    Parameters
-    ----------
-    model
-        A fitted :class:`hepgmm.HierarchicalGMM`.
-    n_events
-        Synthetic events.
-    seed
-        As in ``model.sample``.
-    features
-        The marginal to look at, names out of ``("log_pt", "eta", "d0", "dz")``.
-
-    Returns
-    -------
-    dict
-        ``"fitted"`` and ``"synthetic"``: ``(M,)`` in the units of the features.
-    """
+    """Smallest spread in ``features`` of every component, ``"fitted"`` and ``"synthetic"``."""
     return {
         "fitted": _spreads(model.fitted_components(), features),
         "synthetic": _spreads(model.sample_components(n_events, seed=seed), features),
@@ -75,15 +42,15 @@ def diagnose(model, *, n_events, seed, threshold=0.02, features=PLANE) -> dict:
 
     Parameters
     ----------
-    model
-        A fitted :class:`hepgmm.HierarchicalGMM`.
-    n_events
+    model : HierarchicalGMM
+        A fitted one.
+    n_events : int
         Synthetic events.
     seed
         As in ``model.sample``.
-    threshold
+    threshold : float
         In the units of the features (log pT and eta have none).
-    features
+    features : sequence of str
         The marginal to look at, names out of ``("log_pt", "eta", "d0", "dz")``.
 
     Returns
@@ -93,6 +60,11 @@ def diagnose(model, *, n_events, seed, threshold=0.02, features=PLANE) -> dict:
         ``components``, ``component_fraction`` and ``track_fraction`` (of components and of
         tracks in speckles, with errors) and the ``quantiles`` of the smallest spread (5, 25,
         50, 75 and 95%). Plain numbers throughout.
+
+    Raises
+    ------
+    ValueError
+        For an unknown feature, or a model that isn't fitted.
     """
     fitted, synthetic = model.fitted_components(), model.sample_components(n_events, seed=seed)
     return {
@@ -105,19 +77,9 @@ def diagnose(model, *, n_events, seed, threshold=0.02, features=PLANE) -> dict:
 
 
 def speckled_events(model, *, n_events, seed, threshold=0.02, features=PLANE):
-    """Sample events and mark the tracks that come from speckles.
+    """Events of ``model.sample(n_events, seed=seed)``, and whether a track is of a speckle.
 
-    Parameters
-    ----------
-    model, n_events, seed, threshold, features
-        As in :func:`diagnose`.
-
-    Returns
-    -------
-    events : awkward.Array
-        What ``model.sample(n_events, seed=seed)`` gives.
-    speckled : awkward.Array
-        ``n_events * var * bool``, one for every track.
+    The latter is an awkward array ``n_events * var * bool``; arguments are those of ``diagnose``.
     """
     events, components, index = model.sample(n_events, seed=seed, return_components=True)
     narrow = _spreads(components, features) < threshold

@@ -1,4 +1,4 @@
-"""The diffusion model: what it learns, what it samples, symmetries of its network, its files."""
+"""The diffusion model: what it learns, what it samples, symmetries of its network."""
 
 import awkward as ak
 import numpy as np
@@ -94,11 +94,9 @@ def test_tracks_of_chosen_events():
     assert tracks.tolist() == [5, 0, 1, 5] and counts.tolist() == [1, 0, 2, 1]
 
 
-def test_exactly_n_events_of_the_same_format(toy_minbias, model):
-    for n in (0, 1, 300):
-        events = model.sample(n, seed=1)
-        assert len(events) == n
-        assert events.type.content == toy_minbias.type.content
+def test_multiplicities_are_those_of_training_events(model):
+    events = model.sample(300, seed=1)
+    assert len(events) == 300  # more than are sampled at once
     assert set(ak.num(events)) <= set(model.multiplicities_)
 
 
@@ -114,12 +112,9 @@ def test_every_track_is_possible(toy_minbias, model):
     assert np.abs(flat(events, "phi")).max() <= np.float32(np.pi)
 
 
-def test_same_seed_same_fit_and_sample(toy_minbias, model):
+def test_same_seed_same_fit(toy_minbias, model):
     again = DiffusionPileup(**OPTIONS).fit(toy_minbias)
     np.testing.assert_array_equal(again.parameters_, model.parameters_)
-    first, second, other = (model.sample(50, seed=seed) for seed in (5, 5, 6))
-    assert ak.array_equal(first, second)
-    assert not ak.array_equal(first, other)
 
 
 def test_the_global_stream_is_left_alone(toy_minbias):
@@ -173,25 +168,6 @@ def test_learns_a_known_distribution(learnt):
     assert kstest(first, "uniform", args=(-np.pi, 2 * np.pi)).pvalue > 1e-3
 
 
-def test_save_and_load_sample_alike(model, tmp_path):
-    model.save(tmp_path / "model.npz")
-    loaded = DiffusionPileup.load(tmp_path / "model.npz")
-    assert ak.array_equal(loaded.sample(40, seed=9), model.sample(40, seed=9))
-    assert loaded.report_ == model.report_
-    with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
-        assert all(file[name].dtype != object for name in file.files)
-    assert {name for name in vars(model) if name.endswith("_")} == set(DiffusionPileup.FITTED)
-
-
-def test_scikit_learn_manners(model):
-    from sklearn.base import clone
-
-    fresh = clone(model)
-    assert fresh.get_params() == model.get_params()
-    with pytest.raises(ValueError, match=r"not fitted: call fit\(events\)"):
-        fresh.sample(3, seed=1)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -204,9 +180,3 @@ def test_scikit_learn_manners(model):
 def test_bad_settings_are_named(toy_minbias, change, message):
     with pytest.raises(ValueError, match=message):
         DiffusionPileup(**OPTIONS | change).fit(toy_minbias)
-
-
-def test_bad_events_are_named(toy_minbias):
-    kept = toy_minbias[ak.num(toy_minbias) >= 3]
-    with pytest.raises(ValueError, match="at least 10 events with at least 3 tracks, got 9"):
-        DiffusionPileup(**OPTIONS).fit(kept[:9])

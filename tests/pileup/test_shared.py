@@ -47,25 +47,10 @@ def test_every_kept_event_is_a_template(toy_minbias, model):
         np.testing.assert_allclose(np.sort(own[:, 0]), np.sort(kept.pt[i]))
 
 
-def test_exactly_n_events_of_the_same_format(toy_minbias, model):
-    for n in (0, 1, 37):
-        events = model.sample(n, seed=1)
-        assert len(events) == n
-        assert events.type.content == toy_minbias.type.content
-
-
 def test_seed_decides_and_workers_do_not(model):
     first = flatten(model.sample(5000, seed=1))[0]
     np.testing.assert_array_equal(first, flatten(model.sample(5000, seed=1, workers=2))[0])
     assert not np.array_equal(first[:100], flatten(model.sample(5000, seed=2))[0][:100])
-
-
-def test_save_and_load_sample_alike(model, tmp_path):
-    model.save(tmp_path / "model.npz")
-    loaded = SharedGMM.load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(
-        flatten(loaded.sample(50, seed=4))[0], flatten(model.sample(50, seed=4))[0]
-    )
 
 
 def test_both_templates_are_in_the_block_that_is_the_source(model):
@@ -325,20 +310,3 @@ def test_heavy_tails_stay_finite():
 def test_bad_parameters_are_named(toy_minbias, parameters, message):
     with pytest.raises(ValueError, match=message):
         SharedGMM(**parameters).fit(toy_minbias)
-
-
-def test_bad_use_is_told(toy_minbias, model):
-    with pytest.raises(ValueError, match="not fitted"):
-        SharedGMM().sample(3, seed=1)
-    with pytest.raises(ValueError, match=r"at least 10 events with at least 3 tracks, got 0"):
-        SharedGMM().fit(toy_minbias[ak.num(toy_minbias) == 2])
-    with pytest.raises(ValueError, match="n_events = -1"):
-        model.sample(-1, seed=1)
-
-
-def test_a_failed_refit_leaves_no_mixed_model(toy_minbias):
-    model = SharedGMM(n_prompt=2, n_displaced=2).fit(toy_minbias)
-    with pytest.raises(ValueError, match="events"):
-        model.fit(toy_minbias[:4])
-    with pytest.raises(ValueError, match="not fitted"):
-        model.sample(1, seed=1)

@@ -1,12 +1,13 @@
-"""Points as tracks: what is undone, what stays exact, what is kept finite."""
+"""Tracks as points and clouds, and back: what is undone, what stays exact, what is finite."""
 
+import awkward as ak
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hepgmm.events import make_events, to_columns
-from hepgmm.pileup.points import expand, track_features
+from hepgmm.pileup.points import cloud_columns, expand, read_clouds, track_features
 
 displacement = st.floats(-9e4, 9e4, width=32)
 
@@ -44,3 +45,21 @@ def test_nothing_overflows(dtype, rounding):
     assert largest < 1e5
     np.testing.assert_allclose(columns["d0"], [largest, -largest], rtol=rounding)
     np.testing.assert_allclose(columns["dz"], [-largest, largest], rtol=rounding)
+
+
+def test_clouds_are_undone(toy_minbias):
+    kept, _ = to_columns(toy_minbias)
+    clouds = read_clouds(toy_minbias)
+    again = cloud_columns(clouds, limits=clouds.range, pt_limits=(1e-6, 6500.0))
+    for name, values in kept.items():
+        np.testing.assert_allclose(again[name], values, rtol=1e-5)
+    np.testing.assert_array_equal(again["d0"] == 0, kept["d0"] == 0)
+    np.testing.assert_array_equal(clouds.displaced, (kept["d0"] != 0) | (kept["dz"] != 0))
+    np.testing.assert_array_equal(clouds.counts, ak.num(toy_minbias))
+
+
+def test_a_track_without_pt_is_refused():
+    columns = {name: np.ones(4) for name in ("eta", "phi", "d0", "dz")} | {"pt": [1, 1, 0, 1]}
+    events = make_events(columns, [2, 1, 1])
+    with pytest.raises(ValueError, match="pt of event 1 is 0 GeV, which has no logarithm"):
+        track_features(events)
