@@ -1,27 +1,34 @@
-"""Every figure of every generator, generator after generator; an interrupted run resumes."""
+"""Every generator of pileup beside the real thing: the figures of the book's chapter on it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
+from tempfile import TemporaryDirectory
 
+import awkward as ak
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hepgmm.analysis.figures import environment
 from hepgmm.analysis.presets import load_preset
-from hepgmm.benchmark.timing import summary
-from hepgmm.fidelity.collisions import Collisions
-from hepgmm.fidelity.transfer import Transfer, transfer_loss
-from hepgmm.io.atomic import read_figures, write_json
-from hepgmm.io.cache import cache_folder
+from hepgmm.classify import MLP, BoostedTrees, predict, train
+from hepgmm.classify.metrics import auc
+from hepgmm.collide import generate
+from hepgmm.crossings.overlay import split_events
+from hepgmm.crossings.samples import HardEvents, Sample
+from hepgmm.io.cache import Store, cache_folder, code_fingerprint, digest
+from hepgmm.io.parquet import load_tracks
+from hepgmm.measure.run import run
+from hepgmm.measure.speed import summary
 from hepgmm.pileup.base import GENERATORS, make_generator
 from hepgmm.validate import compare
 from hepgmm.validate.physics import physics
 
-__all__ = ["PARTS", "measure_fidelity"]
+__all__ = ["PARTS", "Transfer", "measure_fidelity", "transfer_loss"]
 
 #: What is measured, in this order.
 PARTS = ("generators", "transfer", "sizes")
@@ -31,8 +38,15 @@ GROWING = ("oversampling_rotated", "hgmm", "shared")
 SIZES = {300: 3, 1000: 10, 3000: 3, 10_000: 1}
 #: Fewest test collisions.
 MIN_TEST = 200
+#: Pileup events with fewer tracks are left out, training, test and pools alike.
+MIN_TRACKS = 3
+#: First number of the seed of each kind of collisions.
+KINDS = ("training", "test", "train_pool", "test_pool", "train_hard", "test_hard")
 #: Turns in which the speed of sampling is measured, after the first of some seconds at most.
 TURNS, SECONDS = 5, 10
+#: Training of the MLP; a fifth of the training events choose its epoch.
+TRAINING = {"epochs": 12, "batch_size": 128, "learning_rate": 2e-3, "schedule": "cosine"}
+VALIDATION = 0.2
 
 
 def measure_fidelity(
@@ -57,32 +71,32 @@ def measure_fidelity(
 
     Parameters
     ----------
-    path
+    path : str or Path
         JSON file of the figures, written after each of them.
-    n_training
+    n_training : int
         Min-bias collisions that the generators learn from; with fewer than three tracks, as a
         fourth of them have, they are left out.
-    n_test
+    n_test : int
         Those that synthetic events are compared with; there are as many synthetic ones.
-    n_hard
+    n_hard : int
         Hard events that classifiers are trained on with each pileup, and again to test them.
-    n_pool
+    n_pool : int
         Min-bias collisions of a pool that is laid over hard events.
-    names
+    names : iterable of str
         Which of the generators.
-    parts
-        Which of ``hepgmm.fidelity.PARTS``.
-    sizes
+    parts : iterable of str
+        Which of ``hepgmm.measure.generators.PARTS``.
+    sizes : mapping
         Training events → number of samples of them, for the part ``"sizes"``.
-    repeats
+    repeats : int
         Trainings of each classifier with each pileup.
-    seed
+    seed : int
         Of the collisions, the fits and the samples.
-    workers
+    workers : int
         Processes or threads; no effect on the figures.
-    transformer
+    transformer : bool
         Whether to measure the AUC of a transformer, which takes longest, too.
-    progress
+    progress : callable
         Called with a line before each step.
 
     Returns
@@ -90,7 +104,7 @@ def measure_fidelity(
     dict
         ``generators``: name → ``title``, ``seconds`` (of the fit), ``per_second`` (synthetic
         events a second on one core), ``figures`` (:func:`hepgmm.validate.compare`) and
-        ``transfer`` (:func:`~hepgmm.fidelity.transfer.transfer_loss`); ``sizes``: number of
+        ``transfer`` (:func:`~hepgmm.measure.transfer_loss`); ``sizes``: number of
         training events → name → figures, averaged over samples; ``real``: physics of the test
         events; with the versions and the machine.
 
@@ -106,20 +120,67 @@ def measure_fidelity(
     about["events"] |= {"pool": n_pool, "repeats": repeats}
     about["events"] |= {"sizes": {str(size): n for size, n in sizes.items()}}
     about |= environment()
-    figures = {"sizes": {}} | read_figures(path, about, "generators")
-    collisions = Collisions(seed, folder=cache_folder(), workers=workers, progress=progress)
-    measurement = Measurement(figures, collisions, names, {"seed": seed, "workers": workers})
     measures = {
         "generators": partial(compare_all, transformer=transformer),
         "transfer": transfer_all,
         "sizes": grow_all,
     }
-    for part in parts:
-        for step in measures[part](measurement):
-            progress(step)
-            write_json(path, figures)
-    write_json(path, figures)
-    return figures
+
+    def steps(figures):
+        figures.setdefault("sizes", {})
+        collisions = Collisions(seed, workers=workers, progress=progress)
+        measurement = Measurement(figures, collisions, names, {"seed": seed, "workers": workers})
+        for part in parts:
+            yield from measures[part](measurement)
+
+    return run(path, about, "generators", steps, progress=progress)
+
+
+class Collisions(Store):
+    """Collisions that generators learn from and are judged by, each of the ``KINDS`` by its seed.
+
+    They lie beside the stages of analyses.
+    """
+
+    def __init__(self, seed: int, *, workers: int = 1, progress: Callable = print):
+        super().__init__(cache_folder())
+        self.seed, self.workers, self._say = seed, workers, progress
+
+    def pileup(self, kind: str, n_events: int) -> ak.Array:
+        """Min-bias events, of which those with fewer than three tracks are left out."""
+        events = self._events(kind, "minbias", n_events)
+        return events[ak.num(events) >= MIN_TRACKS]
+
+    def hard(self, kind: str, n_events: int) -> tuple[ak.Array, np.ndarray]:
+        """Hard events, half of them jets and a quarter each neutralinos of 100 and 500 GeV.
+
+        With the mass of the neutralino in GeV, 0 for jets, shape (n,).
+        """
+        quarter = n_events // 4
+        parts = {0: self._events(kind, "qcd", 2 * quarter)}
+        parts |= {m: self._events(kind, "llp", quarter, mass=float(m)) for m in (100, 500)}
+        mass = np.repeat(list(parts), [len(part) for part in parts.values()]).astype(float)
+        return ak.concatenate(list(parts.values())), mass
+
+    def _events(self, kind, process, n_events, **options):
+        seed = [self.seed, KINDS.index(kind)]
+        about = [process, n_events, seed, options]
+        about += [code_fingerprint("collide.pythia"), version("pythia8mc")]
+
+        def make(path):
+            generate(
+                process,
+                n_events,
+                seed=np.random.SeedSequence(seed),
+                workers=self.workers,
+                path=path,
+                progress=False,
+                **options,
+            )
+
+        path = self.cache / f"{process}-{kind}-{digest(about)}.parquet"
+        what = f"collisions: {n_events} {process} events ({kind})"
+        return self._get(path, what, make, load_tracks)
 
 
 class Measurement:
@@ -276,3 +337,96 @@ def average(figures, test_share):
     floor = float(np.mean([f["floor"] for f in figures]))
     mean = {"value": float(values.mean()), "error": float(error), "floor": floor}
     return mean | {"samples": values.tolist(), "errors": errors.tolist()}
+
+
+class Transfer:
+    """Classifiers of the same hard events, trained with one pileup after the other.
+
+    Every pileup is laid over the same hard events with the same seeds, from a pool of events that
+    are drawn with replacement, so that slow generators and Pythia can be compared too.
+
+    Parameters
+    ----------
+    hard, test_hard : tuple
+        ``(events, mass)`` for training and for the test.
+    test_pool : awkward.Array
+        Real pileup events for the test.
+    options : mapping
+        The ``overlay`` group of a preset.
+    repeats : int
+        Trainings, each with its own overlay.
+    seed : int
+        Of everything.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two repeats, which have no spread.
+    """
+
+    def __init__(self, hard, test_hard, test_pool, *, options: Mapping, repeats: int, seed: int):
+        if repeats < 2:
+            raise ValueError(f"repeats = {repeats}: an error needs at least 2")
+        self.hard, self.options, self.repeats = hard, options, repeats
+        self.seeds = np.random.SeedSequence(seed).spawn(repeats + 1)
+        self.test = HardEvents(*test_hard, test_pool, options, self.seeds[-1]).sample()
+
+    def areas(self, pool: ak.Array) -> dict[str, list[float]]:
+        """AUC on the test events with real pileup, of each training with pileup from ``pool``.
+
+        Parameters
+        ----------
+        pool : awkward.Array
+            Pileup events.
+
+        Returns
+        -------
+        dict
+            ``"trees"`` and ``"mlp"``: an AUC for each repeat.
+        """
+        areas: dict[str, list[float]] = {"trees": [], "mlp": []}
+        for seed in self.seeds[:-1]:
+            sample = HardEvents(*self.hard, pool, self.options, seed).sample()
+            number = int(seed.generate_state(1)[0])
+            for name, scores in self._scores(sample, number).items():
+                areas[name].append(auc(scores, self.test.y))
+        return areas
+
+    def _scores(self, sample: Sample, seed: int):
+        trees = BoostedTrees().fit(sample, seed=seed)
+        fractions = (1 - VALIDATION, VALIDATION)
+        parts = [sample[i] for i in split_events(len(sample), fractions=fractions, seed=seed)]
+        with TemporaryDirectory() as folder:
+            model = MLP(features="asinh", seed=seed)
+            options = TRAINING | {"batch_size": min(TRAINING["batch_size"], len(parts[0]))}
+            result = train(model, *parts, **options, seed=seed, directory=folder, progress=False)
+        X, mask = self.test.X, self.test.mask
+        return {"trees": trees.predict_proba(X, mask), "mlp": predict(result.model, X, mask)}
+
+
+def transfer_loss(areas: Mapping[str, list], reference: Mapping[str, list]) -> dict:
+    """What training with synthetic pileup costs: mean of the paired differences in AUC.
+
+    Parameters
+    ----------
+    areas, reference : mapping
+        What :meth:`Transfer.areas` gives for the synthetic and for the real pool.
+
+    Returns
+    -------
+    dict
+        Classifier → ``{"value", "error"}`` of AUC with synthetic minus AUC with real pileup in
+        training; the error is the standard error over the repeats.
+
+    Examples
+    --------
+    >>> transfer_loss({"trees": [0.7, 0.8]}, {"trees": [0.8, 0.8]})["trees"]
+    {'value': -0.05, 'error': 0.05}
+    """
+    losses = {}
+    for name, values in areas.items():
+        differences = np.subtract(values, reference[name])
+        error = differences.std(ddof=1) / np.sqrt(len(differences))
+        value = differences.mean()
+        losses[name] = {"value": float(value.round(12)), "error": float(error.round(12))}
+    return losses

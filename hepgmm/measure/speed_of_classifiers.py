@@ -12,7 +12,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hepgmm.analysis.figures import environment
-from hepgmm.benchmark.timing import in_turns, ratio, summary
 from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
 from hepgmm.classify.networks import Transformer
@@ -20,6 +19,7 @@ from hepgmm.classify.registry import classifier_class, classifier_names
 from hepgmm.classify.storage import export_onnx, onnx_latency
 from hepgmm.crossings.samples import Sample
 from hepgmm.measure.cost import training_operations
+from hepgmm.measure.speed import in_turns, ratio, summary
 
 __all__ = ["TorchTransformer", "benchmark_classifiers"]
 
@@ -96,35 +96,18 @@ def benchmark_classifiers(
 ) -> dict:
     """Measure training of every network, and latency of every rung of the ladder, on one core.
 
-    Parameters
-    ----------
-    names
-        Rungs, the paper's transformer among them; all of the ladder when not given.
-    n_events
-        Events of an epoch, each of 80 tracks drawn at random: what they hold changes no time of
-        a network. Cut and trees are fitted to them.
-    repeats
-        Turns, of which every network trains one epoch.
-    seed
-        Of the events.
+    ``names`` are rungs, the paper's transformer among them. Each of the ``n_events`` of an epoch
+    has 80 tracks drawn at random: what they hold changes no time of a network. Cut and trees are
+    fitted to them. In each of ``repeats`` turns every network trains one epoch.
 
-    Returns
-    -------
-    dict
-        ``training``: name → events a second, forward, backward and step; ``torch``: the same for
-        the paper's transformer in torch's own blocks with its default loader, ``blocks`` without
-        that loader; ``dropout`` and ``torch_dropout``: ours and torch's with the paper's dropout of
-        0.1, which torch's blocks apply to the attention weights, too; ``faster``, how many times
-        ours is faster than each; ``operations``: name → GFLOP/s of the matrix products in
-        training, and ``peak``, that of a product of two large matrices; ``scan``: tracks, width,
-        heads or blocks → value → events a second of the paper's transformer; ``latency``: name →
-        ``median`` and ``p99`` [ms] of an event through onnxruntime; ``trees``: how many there are,
-        and of what depth; with the versions and the machine.
-
-    Raises
-    ------
-    ValueError
-        If the paper's transformer is not among the names.
+    Returns ``training``: name → events a second, forward, backward and step; ``torch``: the same
+    for the paper's transformer in torch's own blocks with its default loader, ``blocks`` without
+    that loader; ``dropout`` and ``torch_dropout``: ours and torch's with the paper's dropout of
+    0.1, which torch's blocks apply to the attention weights, too; ``faster``, how many times ours
+    is faster than each; ``operations``: name → GFLOP/s of the matrix products in training, and
+    ``peak``, that of a product of two large matrices; ``scan``: tracks, width, heads or blocks →
+    value → events a second of the paper's transformer; ``latency``: name → ``median`` and ``p99``
+    [ms] of an event through onnxruntime; ``trees``: how many there are, and of what depth.
     """
     if names is not None and "transformer" not in names:
         raise ValueError("names: the paper's transformer is what torch's is compared with")

@@ -1,30 +1,30 @@
-"""The studies: what is varied, and over which values."""
+"""Catalogues of what is varied: the settings of the ladder, and the studies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["STUDIES", "Point", "Study"]
+__all__ = ["EVENTS", "SETTINGS", "STUDIES", "Point", "Study"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of a study.
+    """One setting: what differs from a preset.
 
     Attributes
     ----------
-    value
-        Where it stands on the axis: a number, or a phrase.
-    groups
+    value : float or str
+        Where it stands on the axis of a study, or its name.
+    groups : mapping
         Keys of the preset to change, by group, in training and in test.
-    test
-        Further ones in the test alone, or None.
-    change
-        Name of a change of the samples, from ``hepgmm.classify.changes.CHANGES``, or None.
-    events
+    test : mapping, optional
+        Further ones in the test alone.
+    change : str, optional
+        Of the samples, from ``hepgmm.measure.changes.CHANGES``.
+    events : float
         How many training and validation events are used, in parts of all of them.
-    fresh
+    fresh : bool, optional
         Whether networks have fresh pileup in every epoch; None: those that ask for it.
     """
 
@@ -42,17 +42,17 @@ class Study:
 
     Attributes
     ----------
-    title, axis
+    title, axis : str
         What figures say.
-    points
+    points : tuple of Point
         In the order of the axis.
-    scale
+    scale : str
         "linear" or "log" for numbers, "phrases" for phrases.
-    figures
+    figures : mapping
         The figures of merit that are shown, each with what its legend adds to the classifier.
-    more
+    more : tuple of str
         Rungs that are measured beside those of all studies.
-    trainings
+    trainings : int
         The least number of each rung.
     """
 
@@ -74,6 +74,28 @@ def _pileup(label, training, test=None):
     return Point(label, {"overlay": {"pileup": training}}, test=other)
 
 
+_SHARED, _REAL = {"overlay": {"pileup": "shared"}}, {"overlay": {"pileup": "real"}}
+SETTINGS: dict[str, Point] = {
+    point.value: point
+    for point in (
+        *(
+            Point(name, {"overlay": {"dz_reference": name}})
+            for name in ("origin", "reconstructed", "hard")
+        ),
+        Point("real", _SHARED, test=_REAL),
+        Point("detector", _SHARED, test=_REAL, change="smeared"),
+    )
+}
+"""Settings of the ladder. The first three differ in what dz is measured from, with the preset's
+pileup; in the last two, classifiers are trained with pileup of a ``SharedGMM`` and tested with real
+pileup events, in the last one with a detector's resolution."""
+
+#: Keys of the preset that the studies change: fewer events, of which more are for the test.
+EVENTS = {
+    "data": {"n_qcd": 8000, "n_llp_per_mass": 4000, "llp_masses": [100.0, 500.0]},
+    "training": {"test_fraction": 0.4},
+    "overlay": {"pileup": "shared"},
+}
 STUDIES: dict[str, Study] = {
     "mu": Study(
         "Pileup", "mean number of pileup events μ", _series("overlay", "mu", (0, 20, 60, 100, 200))
@@ -182,4 +204,4 @@ STUDIES: dict[str, Study] = {
         },
     ),
 }
-"""Name → study."""
+"""Name → study, each measured with the events of ``EVENTS``."""

@@ -1,0 +1,433 @@
+"""How fast mixtures, sampling and overlay are, beside scikit-learn and Pythia, in one run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import pairwise
+
+import awkward as ak
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Estimator
+from threadpoolctl import threadpool_limits
+
+from hepgmm.analysis.figures import environment
+from hepgmm.collide import generate
+from hepgmm.cores import in_threads
+from hepgmm.crossings.overlay import CHUNK as CROSSINGS
+from hepgmm.crossings.overlay import overlay_select
+from hepgmm.events import accept
+from hepgmm.mixture import fit_many, fit_one
+from hepgmm.mixture.em import MAX_ITERATIONS, TOLERANCE
+from hepgmm.mixture.sampling import CHUNK, generator, seed_sequence
+from hepgmm.pileup.hierarchical import BATCH, HierarchicalGMM, Synthesis
+from hepgmm.pileup.points import track_features
+from hepgmm.pileup.shared import SharedGMM
+
+__all__ = ["PARTS", "benchmark_mixture", "in_turns", "overlay_speed", "ratio", "summary"]
+
+#: What is measured, in this order.
+PARTS = {
+    "fit_many": "many small mixtures",
+    "fit_one": "one large mixture",
+    "sampling": "sampling",
+    "curves": "how the cost grows",
+}
+#: About a fourth of the min-bias events have fewer tracks than the fits take.
+SPARE = 1.5
+#: A turn of sampling is short and its time uncertain: so many for one of the others.
+SAMPLING_TURNS = 3
+FLOOR = 1e-6
+#: A BIC that differs by less is the same.
+CLOSE = 1.0
+#: Axes of the curves of cost, and where they stand when they are not varied.
+AXES = {
+    "events": [25, 100, 400],
+    "tracks": [16, 32, 64, 128, 256],
+    "components": [1, 2, 4, 8, 16],
+    "features": [1, 2, 3, 4],
+}
+USUAL = {"events": 100, "tracks": 64, "components": 5, "features": 4}
+#: What is compiled is the same for any data of as many features.
+SETUP = """
+import numpy as np
+from hepgmm.mixture import fit_many, fit_one
+points = np.random.default_rng(1).normal(size=(100, {features}))
+"""
+
+
+def benchmark_mixture(
+    n_events: int = 1000,
+    *,
+    parts=tuple(PARTS),
+    largest: int = 100,
+    repeats: int = 5,
+    seed: int = 1,
+    progress=print,
+) -> dict:
+    """Measure fits and sampling with ``n_events`` min-bias events beside what they replace.
+
+    ``largest`` is the largest K of the scan over the components of all events; ``progress`` is
+    called with a line before each part.
+    """
+    progress("collisions")
+    events = generate("minbias", int(SPARE * n_events) + 50, seed=seed, progress=False)
+    points, offsets = track_features(events, min_tracks=3)
+    offsets = offsets[: n_events + 1]
+    events = events[: np.flatnonzero(ak.num(events) >= 3)[len(offsets) - 2] + 1]
+    points = np.ascontiguousarray(points[: offsets[-1]])
+    common = {"repeats": repeats, "seed": seed}
+    model = HierarchicalGMM(max_components=largest, seed=seed)
+    if {"fit_one", "sampling"} & set(parts):
+        model.fit(events)
+    measure = {
+        "fit_many": lambda: many_fits(points, offsets, **common),
+        "fit_one": lambda: one_fit(
+            (model.component_parameters_ - model.component_shift_) / model.component_scale_,
+            largest=largest,
+            **common,
+        ),
+        "sampling": lambda: sampling_speed(
+            model, 50 * n_events, repeats=SAMPLING_TURNS * repeats, seed=seed
+        ),
+        "curves": lambda: cost_of_size(points, **common),
+    }
+    figures = {"seed": seed, "repeats": repeats, **environment()}
+    for part, name in PARTS.items():
+        if part in parts:
+            progress(name)
+            figures[part] = measure[part]()
+    return figures
+
+
+def in_turns(tasks: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds that each task takes, shape (repeats,), the tasks one after another in each turn.
+
+    What slows the machine down for a while slows all tasks of a turn, so that ratios within a
+    turn hold. Every turn begins with another task. Compile and warm up before.
+    """
+    seconds, names = {name: np.empty(repeats) for name in tasks}, list(tasks)
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            start = time.perf_counter()
+            tasks[name]()
+            seconds[name][turn] = time.perf_counter() - start
+    return seconds
+
+
+def cold_start(statement: str, setup: str) -> float:
+    """Seconds that a statement takes the first time ever, with nothing compiled before."""
+    script = f"import time\n{setup}\nt = time.perf_counter()\n{statement}\n"
+    script += "print(time.perf_counter() - t)"
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"NUMBA_CACHE_DIR": folder},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return float(done.stdout)
+
+
+def summary(values) -> dict[str, float]:
+    """Median of repeated measurements, with half their range as its error.
+
+    Examples
+    --------
+    >>> summary([1.0, 2.0, 4.0])
+    {'value': 2.0, 'error': 1.5}
+    """
+    return {"value": float(np.median(values)), "error": float(np.ptp(values) / 2)}
+
+
+def ratio(slow, fast) -> dict[str, float]:
+    """How many times faster, turn by turn: the median of the ratios."""
+    return summary(np.asarray(slow) / np.asarray(fast))
+
+
+def reference_fits(points, offsets, candidates, *, seed: int = 0):
+    """scikit-learn's fit of each event with each K that it has points for, event by event.
+
+    Full covariances, ``reg_covar`` as our floor, our tolerance and largest number of iterations,
+    otherwise as scikit-learn comes (one start, from k-means).
+    """
+    options = {"tol": TOLERANCE, "max_iter": MAX_ITERATIONS, "reg_covar": FLOOR}
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return [
+            [
+                Estimator(k, random_state=seed, **options).fit(points[start:stop])
+                for k in candidates
+                if k <= stop - start
+            ]
+            for start, stop in pairwise(offsets)
+        ]
+
+
+def lowest_bics(models, points, offsets):
+    """Lowest BIC of each event and its K, from what :func:`reference_fits` gave."""
+    best = []
+    for row, (start, stop) in zip(models, pairwise(offsets), strict=True):
+        best.append(min((model.bic(points[start:stop]), model.n_components) for model in row))
+    return np.array(best).T
+
+
+def compare_criteria(ours, theirs) -> dict:
+    """Median of the difference, and the events where ours is worse or better by more than 1."""
+    difference = ours - theirs
+    return {
+        "median": float(np.median(difference)),
+        "worse": int((difference > CLOSE).sum()),
+        "better": int((difference < -CLOSE).sum()),
+    }
+
+
+def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, seed: int = 1):
+    """Fit every event with every K: ours with one and three starts, and scikit-learn's loop.
+
+    Ratios are taken within a turn; ``quality`` compares the lowest BIC of each event.
+    """
+    points, candidates = np.asarray(points, dtype=np.float64), list(candidates)
+    ways = {
+        f"{starts} start{'s' * (starts > 1)}{', 2 threads' * (workers > 1)}": {
+            "n_init": starts,
+            "workers": workers,
+        }
+        for starts in (1, 3)
+        for workers in (1, 2)
+    }
+    common = {"floors": FLOOR, "seed": seed}
+    fit_many(points[: offsets[1]], offsets[:2], candidates[:1], **common)
+    found = {}
+
+    def task(name, function, *arguments, **options):
+        return lambda: found.update({name: function(*arguments, **options)})
+
+    tasks = {"scikit-learn": task("scikit-learn", reference_fits, points, offsets, candidates)}
+    for name, way in ways.items():
+        tasks[name] = task(name, fit_many, points, offsets, candidates, **common, **way)
+    seconds = in_turns(tasks, repeats)
+    theirs, _ = lowest_bics(found["scikit-learn"], points, offsets)
+    quality = {}
+    for name in ways:
+        quality[name] = compare_criteria(np.nanmin(found[name].criterion, axis=1), theirs)
+    return {
+        "events": len(offsets) - 1,
+        "tracks": len(points),
+        "largest_K": int(max(candidates)),
+        "compile_seconds": cold_start(
+            "fit_many(points, [0, 100], 2, seed=1)", SETUP.format(features=points.shape[1])
+        ),
+        "seconds": {name: summary(values) for name, values in seconds.items()},
+        **_speed(seconds),
+        "quality": quality,
+    }
+
+
+def _speed(seconds):
+    """Ratios of :func:`many_fits` and :func:`one_fit`."""
+    alone = [name for name in seconds if "threads" not in name and name != "scikit-learn"]
+    return {
+        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in alone},
+        "two_threads": {
+            name: ratio(seconds[name], seconds[f"{name}, 2 threads"]) for name in alone
+        },
+    }
+
+
+def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
+    """Scan K = 1, …, ``largest`` of one large set: ours coarse and exhaustive, and scikit-learn's.
+
+    Each turn has its own seed, for both sides, so that the best BICs have their spread.
+    """
+    candidates, whole = range(1, largest + 1), np.array([0, len(matrix)])
+    ways = {
+        f"{search}{', 2 threads' * (workers > 1)}": {
+            "search": search,
+            "n_init": n_init,
+            "workers": workers,
+        }
+        for search, n_init in (("coarse", 3), ("exhaustive", 1))
+        for workers in (1, 2)
+    }
+    found = {name: [] for name in ("scikit-learn", *ways)}
+    turn = dict.fromkeys(found, seed)
+
+    def reference():
+        turn["scikit-learn"] += 1
+        found["scikit-learn"] += reference_fits(
+            matrix, whole, candidates, seed=turn["scikit-learn"]
+        )
+
+    def ours(name):
+        turn[name] += 1
+        scan = fit_one(matrix, candidates, floors=FLOOR, seed=turn[name], **ways[name])
+        found[name].append(scan)
+
+    fit_one(matrix[:200], range(1, 4), floors=FLOOR, seed=seed)
+    tasks = {"scikit-learn": reference} | {name: partial(ours, name) for name in ways}
+    seconds = in_turns(tasks, repeats)
+    best = {
+        name: [(np.nanmin(scan.criterion), scan.mixture.n_components) for scan in found[name]]
+        for name in ways
+    }
+    best["scikit-learn"] = [
+        lowest_bics([models], matrix, whole)[:, 0] for models in found["scikit-learn"]
+    ]
+    return {
+        "points": len(matrix),
+        "features": matrix.shape[1],
+        "largest_K": largest,
+        "compile_seconds": cold_start(
+            "fit_one(points, [2, 3], seed=1)", SETUP.format(features=matrix.shape[1])
+        ),
+        "fits": {"scikit-learn": largest}
+        | {name: int(np.isfinite(found[name][0].criterion).sum()) for name in ways},
+        "seconds": {name: summary(values) for name, values in seconds.items()},
+        **_speed(seconds),
+        "bic": {name: summary([bic for bic, _ in each]) for name, each in best.items()},
+        "chosen_K": {name: [int(k) for _, k in each] for name, each in best.items()},
+    }
+
+
+def cost_of_size(points, *, repeats: int = 5, seed: int = 1):
+    """How the cost of one fit of an event [ms] grows along each of the ``AXES``.
+
+    Tracks are drawn from all, each at most once if there are enough; one start and one thread.
+    """
+    rng = np.random.default_rng(seed)
+    points = np.asarray(points, dtype=np.float64)
+    curves = {}
+    for axis, values in AXES.items():
+        curve = {"at": values, "hepgmm": [], "scikit-learn": []}
+        for value in values:
+            n = USUAL | {axis: value}
+            size = n["events"] * n["tracks"]
+            rows = rng.choice(len(points), size, replace=size > len(points))
+            x, k = points[rows, : n["features"]], [n["components"]]
+            offsets = np.arange(0, size + 1, n["tracks"])
+            options = {"floors": FLOOR, "seed": seed}
+            fit_many(x[: offsets[1]], offsets[:2], k, **options)
+            ways = {
+                "hepgmm": partial(fit_many, x, offsets, k, **options),
+                "scikit-learn": partial(reference_fits, x, offsets, k),
+            }
+            for name, times in in_turns(ways, repeats).items():
+                curve[name].append(summary(1e3 * times / n["events"]))
+        curves[axis] = curve
+    return curves
+
+
+def draw_numbers(synthesis: Synthesis, seed, *, workers: int = 1) -> None:
+    """Draw the random numbers of a sample of events and nothing else, into memory used again.
+
+    For each event a normal and two uniforms (the numbers of tracks and components), for each
+    component 15 normals and a uniform, all in double precision; for each track 4 normals and a
+    uniform (phi) in single precision, and a uniform in double precision (its component). The
+    generators, the batches and the sizes of the pieces are those of the sample.
+    """
+    root = seed_sequence(seed)
+    starts = np.concatenate([[0], np.cumsum(synthesis.counts)])
+
+    def run(batches):
+        double, single = np.empty(15 * CHUNK), np.empty(4 * CHUNK, dtype=np.float32)
+        for batch in batches:
+            rng = generator(root, batch)
+            first, last = batch * BATCH, min((batch + 1) * BATCH, synthesis.n_events)
+            rng.standard_normal(out=double[: last - first])
+            rng.random(out=double[: 2 * (last - first)])
+            for n in _pieces(synthesis.offsets[last] - synthesis.offsets[first]):
+                rng.standard_normal(out=double[: 15 * n])
+                rng.random(out=double[:n])
+            for n in _pieces(starts[last] - starts[first]):
+                rng.standard_normal(out=single[: 4 * n], dtype=np.float32)
+                rng.random(out=double[:n])
+                rng.random(out=single[:n], dtype=np.float32)
+
+    in_threads(run, -(-synthesis.n_events // BATCH), workers)
+
+
+def _pieces(total):
+    return [min(CHUNK, total - begin) for begin in range(0, total, CHUNK)]
+
+
+def sampling_speed(model, n_events: int = 50_000, *, repeats: int = 5, seed: int = 1) -> dict:
+    """Rates of a fitted generator and of its random numbers, in turns, and of Pythia.
+
+    Events a second with at least the model's ``min_tracks`` tracks; Pythia makes a hundredth.
+    """
+    pythia = max(n_events // 100, 10)
+    tracks = ak.num(generate("minbias", pythia, seed=seed, progress=False))
+    tracks = tracks[tracks >= model.min_tracks]
+    synthesis = Synthesis(model, n_events, seed)
+    tasks = {
+        "Pythia": lambda: generate("minbias", pythia, seed=seed, progress=False),
+        "mixture": lambda: model.sample(n_events, seed=seed),
+        "random numbers": lambda: draw_numbers(synthesis, seed),
+        "mixture, 2 threads": lambda: model.sample(n_events, seed=seed, workers=2),
+        "random numbers, 2 threads": lambda: draw_numbers(synthesis, seed, workers=2),
+    }
+    model.sample(100, seed=seed)
+    # Pythia apart: in its seconds the system takes unused memory back, which costs the next task.
+    seconds = in_turns({"Pythia": tasks.pop("Pythia")}, repeats) | in_turns(tasks, repeats)
+    made = {name: len(tracks) if name == "Pythia" else n_events for name in seconds}
+    return {
+        "events": n_events,
+        "tracks_per_event": {
+            "Pythia": float(ak.mean(tracks)),
+            "mixture": float(synthesis.counts.mean()),
+        },
+        "per_second": {name: summary(made[name] / times) for name, times in seconds.items()},
+        "over_random_numbers": ratio(seconds["mixture"], seconds["random numbers"]),
+        "over_pythia": ratio(seconds["Pythia"] / len(tracks), seconds["mixture"] / n_events),
+        "two_threads": {
+            name: ratio(seconds[name], seconds[f"{name}, 2 threads"])
+            for name in ("mixture", "random numbers")
+        },
+    }
+
+
+def overlay_speed(
+    *,
+    n_hard: int = CROSSINGS,
+    n_pileup: int = 1000,
+    mu: float = 60,
+    repeats: int = 5,
+    seed: int = 1,
+) -> dict:
+    """Overlay and selection of QCD events on one core, hard events a second, for each pileup.
+
+    ``peak_mb`` is the largest memory that was taken beside the events themselves, in MB (not what
+    the compiled loop takes for one crossing at a time, below 1 MB).
+    """
+    hard = generate("qcd", n_hard, seed=seed, progress=False)
+    minbias = generate("minbias", n_pileup, seed=seed + 1, progress=False)
+    fitted = minbias[ak.num(minbias) >= 3]
+    sources = {"real": accept(minbias)}
+    sources["hgmm"] = HierarchicalGMM(seed=seed).fit(fitted)
+    sources["shared"] = SharedGMM(seed=seed).fit(fitted)
+
+    def task(source):
+        return lambda: overlay_select(hard, source, mu=mu, seed=seed)
+
+    tasks = {name: task(source) for name, source in sources.items()}
+    peaks = {}
+    for name, run in tasks.items():
+        run()
+        tracemalloc.start()
+        run()
+        peaks[name] = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+    seconds = in_turns(tasks, repeats)
+    rates = {name: summary(n_hard / times) for name, times in seconds.items()}
+    return {"per_second": rates, "peak_mb": peaks, "n_hard": n_hard, "mu": mu}
