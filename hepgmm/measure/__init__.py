@@ -1,6 +1,6 @@
 """What is measured beyond one run: classifiers and generators; speed and cost lie beside them."""
 
-from hepgmm.measure.generators import Transfer, measure_fidelity, transfer_loss
+from hepgmm.measure.generators import measure_fidelity, transfer_loss
 from hepgmm.measure.plans import EVENTS, SETTINGS, STUDIES, Point, Study
 from hepgmm.measure.run import measure_ladder, measure_studies
 from hepgmm.measure.tables import fidelity_table, ladder_table, size_table
@@ -12,7 +12,6 @@ __all__ = [
     "STUDIES",
     "Point",
     "Study",
-    "Transfer",
     "Variant",
     "fidelity_table",
     "ladder_table",

@@ -8,11 +8,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = [
-    "plan",
-    "training_flops",
-    "training_operations",
-]
+__all__ = ["plan", "training_flops", "training_operations"]
 
 
 def training_operations(model, n_tracks: int) -> float:
@@ -28,8 +24,8 @@ def training_operations(model, n_tracks: int) -> float:
     return counter.get_total_flops() / 2
 
 
-#: Sustained TFLOP/s of a GPU on networks as small as these: far below what a card promises, since
-#: most of the time goes into starting kernels. An assumption, not a measurement.
+#: Sustained TFLOP/s of a GPU on networks as small as these, where most of the time goes into
+#: starting kernels. An assumption, not a measurement.
 TFLOPS = 1.0
 
 
@@ -52,15 +48,6 @@ def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> d
     Collisions, fits and overlay grow with the number of events, trainings with events times epochs,
     that of the transformer with its operations. Trees count as one epoch. To the stages come their
     ``total``, and ``transformer on a GPU``, seconds of that stage at ``tflops`` (sustained).
-
-    Examples
-    --------
-    >>> from hepgmm import load_preset
-    >>> quick = load_preset("quick")
-    >>> measured = {"parameters": quick, "seconds": dict.fromkeys(_sizes(quick), 1.0)}
-    >>> longer = load_preset("quick", training={"epochs_mlp": 2 * quick["training"]["epochs_mlp"]})
-    >>> plan(longer, measured)["mlp"]
-    2.0
     """
     if not tflops > 0:
         raise ValueError(f"tflops = {tflops}: give a number above 0")

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
-from tempfile import TemporaryDirectory
 
 import awkward as ak
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hepgmm.analysis.figures import environment
 from hepgmm.analysis.presets import load_preset
-from hepgmm.classify import MLP, BoostedTrees, predict, train
+from hepgmm.classify import make_classifier
 from hepgmm.classify.metrics import auc
 from hepgmm.collide import generate
+from hepgmm.cores import one_thread
 from hepgmm.crossings.overlay import split_events
-from hepgmm.crossings.samples import HardEvents, Sample
+from hepgmm.crossings.samples import HardEvents
 from hepgmm.io.cache import Store, cache_folder, code_fingerprint, digest
 from hepgmm.io.parquet import load_tracks
 from hepgmm.measure.run import run
@@ -28,7 +25,7 @@ from hepgmm.pileup.base import GENERATORS, make_generator
 from hepgmm.validate import compare
 from hepgmm.validate.physics import physics
 
-__all__ = ["PARTS", "Transfer", "measure_fidelity", "transfer_loss"]
+__all__ = ["PARTS", "measure_fidelity", "transfer_loss"]
 
 #: What is measured, in this order.
 PARTS = ("generators", "transfer", "sizes")
@@ -72,7 +69,7 @@ def measure_fidelity(
     Parameters
     ----------
     path : str or Path
-        JSON file of the figures, written after each of them.
+        JSON file of the figures.
     n_training : int
         Min-bias collisions that the generators learn from; with fewer than three tracks, as a
         fourth of them have, they are left out.
@@ -82,10 +79,8 @@ def measure_fidelity(
         Hard events that classifiers are trained on with each pileup, and again to test them.
     n_pool : int
         Min-bias collisions of a pool that is laid over hard events.
-    names : iterable of str
-        Which of the generators.
-    parts : iterable of str
-        Which of ``hepgmm.measure.generators.PARTS``.
+    names, parts : iterable of str
+        Which of the generators, and which of ``hepgmm.measure.generators.PARTS``.
     sizes : mapping
         Training events → number of samples of them, for the part ``"sizes"``.
     repeats : int
@@ -104,43 +99,33 @@ def measure_fidelity(
     dict
         ``generators``: name → ``title``, ``seconds`` (of the fit), ``per_second`` (synthetic
         events a second on one core), ``figures`` (:func:`hepgmm.validate.compare`) and
-        ``transfer`` (:func:`~hepgmm.measure.transfer_loss`); ``sizes``: number of
-        training events → name → figures, averaged over samples; ``real``: physics of the test
-        events; with the versions and the machine.
+        ``transfer`` (:func:`~hepgmm.measure.transfer_loss`); ``sizes``: number of training
+        events → name → figures, averaged over samples; ``real``: physics of the test events; with
+        the versions and the machine.
 
     Raises
     ------
     ValueError
-        If the file holds figures of another seed, other sizes, versions or another machine, or for
-        too few test events or repeats.
+        For a file of another seed, other sizes, versions or another machine, or for too few test
+        events or repeats.
     """
     if n_test < MIN_TEST or repeats < 2:
         raise ValueError(f"n_test = {n_test}, repeats = {repeats}: {MIN_TEST} and 2 are the least")
-    about = {"seed": seed, "events": {"training": n_training, "test": n_test, "hard": n_hard}}
-    about["events"] |= {"pool": n_pool, "repeats": repeats}
-    about["events"] |= {"sizes": {str(size): n for size, n in sizes.items()}}
-    about |= environment()
-    measures = {
-        "generators": partial(compare_all, transformer=transformer),
-        "transfer": transfer_all,
-        "sizes": grow_all,
-    }
+    events = {"training": n_training, "test": n_test, "hard": n_hard, "pool": n_pool}
+    events |= {"repeats": repeats, "sizes": {str(size): n for size, n in sizes.items()}}
+    about = {"seed": seed, "events": events, **environment()}
 
     def steps(figures):
-        figures.setdefault("sizes", {})
         collisions = Collisions(seed, workers=workers, progress=progress)
-        measurement = Measurement(figures, collisions, names, {"seed": seed, "workers": workers})
+        measurement = Measurement(figures, collisions, names, seed, workers)
         for part in parts:
-            yield from measures[part](measurement)
+            yield from getattr(measurement, part)(transformer=transformer)
 
     return run(path, about, "generators", steps, progress=progress)
 
 
 class Collisions(Store):
-    """Collisions that generators learn from and are judged by, each of the ``KINDS`` by its seed.
-
-    They lie beside the stages of analyses.
-    """
+    """Collisions of each of the ``KINDS``, beside the stages of analyses."""
 
     def __init__(self, seed: int, *, workers: int = 1, progress: Callable = print):
         super().__init__(cache_folder())
@@ -152,10 +137,7 @@ class Collisions(Store):
         return events[ak.num(events) >= MIN_TRACKS]
 
     def hard(self, kind: str, n_events: int) -> tuple[ak.Array, np.ndarray]:
-        """Hard events, half of them jets and a quarter each neutralinos of 100 and 500 GeV.
-
-        With the mass of the neutralino in GeV, 0 for jets, shape (n,).
-        """
+        """Hard events, half of them jets, a quarter each neutralinos of 100 and 500 GeV; masses."""
         quarter = n_events // 4
         parts = {0: self._events(kind, "qcd", 2 * quarter)}
         parts |= {m: self._events(kind, "llp", quarter, mass=float(m)) for m in (100, 500)}
@@ -168,15 +150,8 @@ class Collisions(Store):
         about += [code_fingerprint("collide.pythia"), version("pythia8mc")]
 
         def make(path):
-            generate(
-                process,
-                n_events,
-                seed=np.random.SeedSequence(seed),
-                workers=self.workers,
-                path=path,
-                progress=False,
-                **options,
-            )
+            more = {"path": path, "workers": self.workers, "progress": False, **options}
+            generate(process, n_events, seed=np.random.SeedSequence(seed), **more)
 
         path = self.cache / f"{process}-{kind}-{digest(about)}.parquet"
         what = f"collisions: {n_events} {process} events ({kind})"
@@ -184,21 +159,19 @@ class Collisions(Store):
 
 
 class Measurement:
-    """What is measured: figures that are filled, collisions, and fitted generators."""
+    """Figures that are filled part by part, collisions, and generators that are fitted once."""
 
-    def __init__(self, figures, collisions, names, options):
-        self.figures, self.collisions, self.names = figures, collisions, names
-        self.options, self.seed, self.fitted = options, options["seed"], {}
+    def __init__(self, figures, collisions, names, seed, workers):
+        self.figures, self.collisions, self.names, self.seed = figures, collisions, names, seed
+        self.options, self.fitted = {"seed": seed, "workers": workers}, {}
         self.events = figures["events"]
         self.training = collisions.pileup("training", self.events["training"])
         self.test = collisions.pileup("test", self.events["test"])
         if "real" not in figures:
-            figures["real"] = physics(self.test, seed=self.seed)
-
-    def entry(self, name):
-        """Figures of a generator."""
-        title = {"title": GENERATORS[name].title}
-        return self.figures["generators"].setdefault(name, title)
+            figures["real"] = physics(self.test, seed=seed)
+        figures.setdefault("sizes", {})
+        titles = {name: {"title": GENERATORS[name].title} for name in names}
+        self.entries = {n: figures["generators"].setdefault(n, titles[n]) for n in names}
 
     def generator(self, name):
         """A generator fitted to the training events."""
@@ -206,63 +179,66 @@ class Measurement:
             self.fitted[name] = fit(name, self.training, **self.options)
         return self.fitted[name][0]
 
+    def generators(self, transformer):
+        """Compare every generator with the test events."""
+        for name, entry in self.entries.items():
+            earlier = entry.get("figures", {})
+            if not earlier or (transformer and "auc_transformer" not in earlier):
+                yield f"{name}: fit and compare"
+                generator = self.generator(name)
+                entry["seconds"] = self.fitted[name][1]
+                entry["per_second"] = rate(generator, len(self.test), seed=self.seed)
+                entry["figures"] = self.compare(generator, self.training, transformer=transformer)
 
-def compare_all(measurement, *, transformer):
-    """Compare every generator with the test events; says what is done before it is."""
-    for name in measurement.names:
-        entry = measurement.entry(name)
-        kept = entry.get("figures", {})
-        if not kept or (transformer and "auc_transformer" not in kept):
-            yield f"{name}: fit and compare"
-            generator, test = measurement.generator(name), measurement.test
-            entry["seconds"] = measurement.fitted[name][1]
-            drawn = draw(generator, len(test), seed=measurement.seed)
-            entry["per_second"], events, sources = drawn
-            entry["figures"] = compare(
-                test,
-                events,
-                training=measurement.training,
-                sources=sources,
-                transformer=transformer,
-                seed=measurement.seed,
-            )
+    def transfer(self, **_):
+        """Train classifiers with the pileup of every generator."""
+        missing = [name for name, entry in self.entries.items() if "transfer" not in entry]
+        if not missing:
+            return
+        yield "transfer: real pileup"
+        n_hard, n_pool = self.events["hard"], self.events["pool"]
+        hard = (self.collisions.hard(kind, n_hard) for kind in ("train_hard", "test_hard"))
+        test_pool = self.collisions.pileup("test_pool", n_pool)
+        transfer = Transfer(*hard, test_pool, repeats=self.events["repeats"], seed=self.seed)
+        real = self.collisions.pileup("train_pool", n_pool)
+        if "reference" not in self.figures:
+            self.figures["reference"] = transfer.areas(real)
+            other = transfer.areas(self.collisions.pileup("training", n_pool))
+            self.figures["transfer_floor"] = transfer_loss(other, self.figures["reference"])
+        for name in missing:
+            yield f"{name}: transfer"
+            areas = transfer.areas(self.generator(name).sample(len(real), seed=self.seed))
+            self.entries[name]["transfer"] = transfer_loss(areas, self.figures["reference"])
 
+    def sizes(self, **_):
+        """Follow some generators over the number of training events."""
+        for size, samples in self.events["sizes"].items():
+            rows = self.figures["sizes"].setdefault(size, {})
+            for name in GROWING:
+                if name in self.names and name not in rows:
+                    yield f"{name}: {int(size):,} training events"
+                    rows[name] = self.grown(name, int(size), samples)
 
-def transfer_all(measurement):
-    """Train classifiers with the pileup of every generator; says what is done before it is."""
-    figures, collisions, events = measurement.figures, measurement.collisions, measurement.events
-    missing = [name for name in measurement.names if "transfer" not in measurement.entry(name)]
-    if not missing:
-        return
-    yield "transfer: real pileup"
-    transfer = Transfer(
-        collisions.hard("train_hard", events["hard"]),
-        collisions.hard("test_hard", events["hard"]),
-        collisions.pileup("test_pool", events["pool"]),
-        options=load_preset("standard")["overlay"],
-        repeats=events["repeats"],
-        seed=measurement.seed,
-    )
-    real = collisions.pileup("train_pool", events["pool"])
-    if "reference" not in figures:
-        figures["reference"] = transfer.areas(real)
-        other = transfer.areas(collisions.pileup("training", events["pool"]))
-        figures["transfer_floor"] = transfer_loss(other, figures["reference"])
-    for name in missing:
-        yield f"{name}: transfer"
-        pool = measurement.generator(name).sample(len(real), seed=measurement.seed)
-        loss = transfer_loss(transfer.areas(pool), figures["reference"])
-        measurement.entry(name)["transfer"] = loss
+    def grown(self, name, size, samples):
+        """Figures of a generator of ``size`` training events, averaged over samples of them."""
+        rows, n_test = [], len(self.test)
+        events = self.collisions.pileup("training", size * samples)
+        for part in np.array_split(np.arange(len(events)), samples):
+            generator, _ = fit(name, events[part], **self.options)
+            rows.append(self.compare(generator, events[part]))
+        # Variances fall as one over the number of independent events.
+        n_independent = len(part) if generator.HAS_SOURCES else n_test
+        shares = {row: n_independent / (n_independent + n_test) for row in rows[0]}
+        shares["kpd"] = 0.5  # of subsamples of equal size
+        return {row: average([figures[row] for figures in rows], shares[row]) for row in rows[0]}
 
-
-def grow_all(measurement):
-    """Follow some generators over the number of training events; says what is done before."""
-    for size, samples in measurement.events["sizes"].items():
-        rows = measurement.figures["sizes"].setdefault(size, {})
-        for name in GROWING:
-            if name in measurement.names and name not in rows:
-                yield f"{name}: {int(size):,} training events"
-                rows[name] = grown(name, int(size), samples, measurement)
+    def compare(self, generator, training, **options):
+        """Figures of as many synthetic events as there are test events."""
+        more = {"return_sources": True} if generator.HAS_SOURCES else {}
+        drawn = generator.sample(len(self.test), seed=self.seed, **more)
+        synthetic, sources = drawn if more else (drawn, None)
+        options |= {"training": training, "sources": sources, "seed": self.seed}
+        return compare(self.test, synthetic, **options)
 
 
 def fit(name, training, *, seed, workers):
@@ -275,8 +251,8 @@ def fit(name, training, *, seed, workers):
     return generator, time.perf_counter() - start
 
 
-def draw(generator, n_events, *, seed):
-    """Events a second on one core, events, and the training events that they follow or None."""
+def rate(generator, n_events, *, seed):
+    """Events a second on one core."""
     generator.sample(10, seed=seed)
     rates, n = [], n_events
     with one_thread():
@@ -285,51 +261,14 @@ def draw(generator, n_events, *, seed):
             generator.sample(n, seed=seed + turn)
             rates.append(n / (time.perf_counter() - start))
             n = min(n_events, int(np.ceil(rates[0] * SECONDS)))
-    return summary(rates), *sample(generator, n_events, seed=seed)
-
-
-@contextmanager
-def one_thread():
-    """Neither BLAS nor torch uses more than one thread."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def sample(generator, n_events, *, seed):
-    """Events, and the training events that they follow or None."""
-    if generator.HAS_SOURCES:
-        return generator.sample(n_events, seed=seed, return_sources=True)
-    return generator.sample(n_events, seed=seed), None
-
-
-def grown(name, size, samples, measurement):
-    """Figures of a generator of ``size`` training events, mean and error over samples of them."""
-    rows, test, seed = [], measurement.test, measurement.seed
-    events = measurement.collisions.pileup("training", size * samples)
-    for part in np.array_split(np.arange(len(events)), samples):
-        training = events[part]
-        generator, _ = fit(name, training, **measurement.options)
-        synthetic, sources = sample(generator, len(test), seed=seed)
-        rows.append(compare(test, synthetic, training=training, sources=sources, seed=seed))
-    n_test, n_independent = len(test), len(training if sources is not None else synthetic)
-    shares = {row: n_independent / (n_independent + n_test) for row in rows[0]}
-    shares["kpd"] = 0.5  # of subsamples of equal size
-    return {row: average([figures[row] for figures in rows], shares[row]) for row in rows[0]}
+    return summary(rates)
 
 
 def average(figures, test_share):
     """Mean of figures over samples of training events, with its error.
 
     The samples have the test events in common, whose share of the variance of a single figure is
-    ``test_share``: variances fall as one over the number of independent events, which are the
-    sources of a generator that has some. To it comes the spread of the samples.
+    ``test_share``; to it comes the spread of the samples.
     """
     values, errors = (np.array([f[key] for f in figures]) for key in ("value", "error"))
     single, n = np.sqrt((errors**2).mean()), len(values)
@@ -342,66 +281,34 @@ def average(figures, test_share):
 class Transfer:
     """Classifiers of the same hard events, trained with one pileup after the other.
 
-    Every pileup is laid over the same hard events with the same seeds, from a pool of events that
-    are drawn with replacement, so that slow generators and Pythia can be compared too.
-
-    Parameters
-    ----------
-    hard, test_hard : tuple
-        ``(events, mass)`` for training and for the test.
-    test_pool : awkward.Array
-        Real pileup events for the test.
-    options : mapping
-        The ``overlay`` group of a preset.
-    repeats : int
-        Trainings, each with its own overlay.
-    seed : int
-        Of everything.
-
-    Raises
-    ------
-    ValueError
-        For fewer than two repeats, which have no spread.
+    Every pileup is laid over the same hard events ``(events, mass)`` with the same seeds, from a
+    pool that is drawn from with replacement, so that slow generators can be compared too.
     """
 
-    def __init__(self, hard, test_hard, test_pool, *, options: Mapping, repeats: int, seed: int):
-        if repeats < 2:
-            raise ValueError(f"repeats = {repeats}: an error needs at least 2")
-        self.hard, self.options, self.repeats = hard, options, repeats
-        self.seeds = np.random.SeedSequence(seed).spawn(repeats + 1)
-        self.test = HardEvents(*test_hard, test_pool, options, self.seeds[-1]).sample()
+    def __init__(self, hard, test_hard, test_pool, *, repeats: int, seed: int):
+        self.hard, self.options = hard, load_preset("standard")["overlay"]
+        *self.seeds, test_seed = np.random.SeedSequence(seed).spawn(repeats + 1)
+        self.test = HardEvents(*test_hard, test_pool, self.options, test_seed).sample()
 
     def areas(self, pool: ak.Array) -> dict[str, list[float]]:
-        """AUC on the test events with real pileup, of each training with pileup from ``pool``.
-
-        Parameters
-        ----------
-        pool : awkward.Array
-            Pileup events.
-
-        Returns
-        -------
-        dict
-            ``"trees"`` and ``"mlp"``: an AUC for each repeat.
-        """
+        """AUC of trees and MLP on events with real pileup, of each training with that of a pool."""
         areas: dict[str, list[float]] = {"trees": [], "mlp": []}
-        for seed in self.seeds[:-1]:
+        for seed in self.seeds:
             sample = HardEvents(*self.hard, pool, self.options, seed).sample()
             number = int(seed.generate_state(1)[0])
-            for name, scores in self._scores(sample, number).items():
+            fractions = (1 - VALIDATION, VALIDATION)
+            parts = split_events(len(sample), fractions=fractions, seed=number)
+            parts = [sample[events] for events in parts]
+            options = TRAINING | {"batch_size": min(TRAINING["batch_size"], len(parts[0]))}
+            mlp = make_classifier("mlp", features="asinh", training=options)
+            fitted = {
+                "trees": make_classifier("trees").fit(sample, seed=number),
+                "mlp": mlp.fit(*parts, seed=number),
+            }
+            for name, rung in fitted.items():
+                scores = rung.predict_proba(self.test.X, self.test.mask)
                 areas[name].append(auc(scores, self.test.y))
         return areas
-
-    def _scores(self, sample: Sample, seed: int):
-        trees = BoostedTrees().fit(sample, seed=seed)
-        fractions = (1 - VALIDATION, VALIDATION)
-        parts = [sample[i] for i in split_events(len(sample), fractions=fractions, seed=seed)]
-        with TemporaryDirectory() as folder:
-            model = MLP(features="asinh", seed=seed)
-            options = TRAINING | {"batch_size": min(TRAINING["batch_size"], len(parts[0]))}
-            result = train(model, *parts, **options, seed=seed, directory=folder, progress=False)
-        X, mask = self.test.X, self.test.mask
-        return {"trees": trees.predict_proba(X, mask), "mlp": predict(result.model, X, mask)}
 
 
 def transfer_loss(areas: Mapping[str, list], reference: Mapping[str, list]) -> dict:
@@ -410,7 +317,7 @@ def transfer_loss(areas: Mapping[str, list], reference: Mapping[str, list]) -> d
     Parameters
     ----------
     areas, reference : mapping
-        What :meth:`Transfer.areas` gives for the synthetic and for the real pool.
+        Classifier → AUC of each training with synthetic and with real pileup, in pairs.
 
     Returns
     -------

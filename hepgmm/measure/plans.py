@@ -65,30 +65,16 @@ class Study:
     trainings: int = 1
 
 
-def _series(group, key, values, **more):
-    return tuple(Point(value, {group: {key: value}}, **more) for value in values)
+def _series(group, key, values):
+    return tuple(Point(value, {group: {key: value}}) for value in values)
 
 
-def _pileup(label, training, test=None):
-    other = {"overlay": {"pileup": test}} if test else None
-    return Point(label, {"overlay": {"pileup": training}}, test=other)
-
-
-_SHARED, _REAL = {"overlay": {"pileup": "shared"}}, {"overlay": {"pileup": "real"}}
-SETTINGS: dict[str, Point] = {
-    point.value: point
-    for point in (
-        *(
-            Point(name, {"overlay": {"dz_reference": name}})
-            for name in ("origin", "reconstructed", "hard")
-        ),
-        Point("real", _SHARED, test=_REAL),
-        Point("detector", _SHARED, test=_REAL, change="smeared"),
-    )
-}
-"""Settings of the ladder. The first three differ in what dz is measured from, with the preset's
-pileup; in the last two, classifiers are trained with pileup of a ``SharedGMM`` and tested with real
-pileup events, in the last one with a detector's resolution."""
+_HGMM, _SHARED, _REAL = ({"overlay": {"pileup": name}} for name in ("hgmm", "shared", "real"))
+_LADDER = _series("overlay", "dz_reference", ("origin", "reconstructed", "hard"))
+_LADDER += Point("real", _SHARED, _REAL), Point("detector", _SHARED, _REAL, change="smeared")
+SETTINGS = {str(point.value): point for point in _LADDER}
+"""Settings of the ladder: what dz is measured from, with the preset's pileup; then training with
+pileup of a ``SharedGMM`` and test with real pileup, with and without a detector's resolution."""
 
 #: Keys of the preset that the studies change: fewer events, of which more are for the test.
 EVENTS = {
@@ -156,11 +142,11 @@ STUDIES: dict[str, Study] = {
         "Pileup, real or synthetic",
         "pileup in training → in test",
         (
-            _pileup("real\n→ real", "real"),
-            _pileup("SharedGMM\n→ real", "shared", "real"),
-            _pileup("paper's HGMM\n→ real", "hgmm", "real"),
-            _pileup("real\n→ SharedGMM", "real", "shared"),
-            _pileup("real\n→ paper's HGMM", "real", "hgmm"),
+            Point("real\n→ real", _REAL),
+            Point("SharedGMM\n→ real", _SHARED, _REAL),
+            Point("paper's HGMM\n→ real", _HGMM, _REAL),
+            Point("real\n→ SharedGMM", _REAL, _SHARED),
+            Point("real\n→ paper's HGMM", _REAL, _HGMM),
         ),
         scale="phrases",
     ),
@@ -196,12 +182,7 @@ STUDIES: dict[str, Study] = {
             Point("300, 1000: seen", {"data": {"llp_masses": [300.0, 1000.0]}}),
         ),
         scale="phrases",
-        figures={
-            "auc_100": "100 GeV",
-            "auc_500": "500 GeV",
-            "auc_300": "300 GeV",
-            "auc_1000": "1000 GeV",
-        },
+        figures={f"auc_{mass}": f"{mass} GeV" for mass in (100, 500, 300, 1000)},
     ),
 }
 """Name → study, each measured with the events of ``EVENTS``."""

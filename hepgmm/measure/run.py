@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
@@ -36,28 +36,9 @@ NAMES = ("trees", "deepsets")
 def run(path, about: dict, part: str, steps: Callable, *, progress: Callable = print) -> dict:
     """Fill a JSON file of figures step by step; what it holds already is kept.
 
-    Parameters
-    ----------
-    path : str or Path
-        Of the file, written after each step.
-    about : dict
-        What decides the figures; the file has to hold the same.
-    part : str
-        Key of the figures.
-    steps : callable
-        Generator of ``figures`` that fills them, and yields a line before what takes long.
-    progress : callable
-        Called with each line.
-
-    Returns
-    -------
-    dict
-        What the file holds.
-
-    Raises
-    ------
-    ValueError
-        If the file is of something else, or was measured otherwise.
+    ``about`` is what decides the figures, of which the file has to hold the same, and ``part`` the
+    key of the figures. ``steps`` is a generator of ``figures`` that fills them, and yields a line
+    for ``progress`` before what takes long; the file is written each time.
     """
     path = Path(path)
     figures = _read(path, about, part) if path.is_file() else about | {part: {}}
@@ -96,21 +77,18 @@ def measure_ladder(
 ) -> dict:
     """Train classifiers and measure them on the test events of a preset, in several settings.
 
-    Every training is kept in the cache, and resumes. Figures that the file at ``path`` holds
-    already are kept if they are of the same events and code, and made again if they are asked for.
+    Every training is kept in the cache, and resumes. Figures in the file are kept if they are of
+    the same events and code, and made again if they are asked for.
 
     Parameters
     ----------
     path : str or Path
-        JSON file of the figures, written after each rung.
+        JSON file of the figures.
     preset : str or path
         Where hard events, pileup and the split into training, validation and test come from.
-    names : iterable of str, optional
-        Rungs, from ``hepgmm.classify.classifier_names()``; all of them when not given.
-    settings : iterable of str
-        Names from ``hepgmm.measure.SETTINGS``: what dz is measured from (``"origin"``,
-        ``"reconstructed"``, ``"hard"``), and what is tested with real pileup (``"real"``,
-        ``"detector"``).
+    names, settings : iterable of str, optional
+        Rungs, from ``hepgmm.classify.classifier_names()``, and names from
+        ``hepgmm.measure.SETTINGS``; all of them when not given.
     trainings : int
         Of each rung, with other initial weights and another order of events.
     n_bootstrap : int
@@ -127,13 +105,12 @@ def measure_ladder(
     Returns
     -------
     dict
-        ``settings``: name → ``events`` of each sample, and ``rungs`` →
-        name → ``title``, ``figures`` (:func:`~hepgmm.classify.metrics.rung_figures`),
-        ``above_trees`` (difference in AUC to the boosted trees), ``roc``
-        (``hepgmm.classify.metrics.roc_band``), ``calibration`` of the first training
-        (:func:`hepgmm.classify.calibration_curve`), number of ``trainings``, ``seconds`` of one,
-        and digests of what decided it; with the preset, its parameters, the versions and the
-        machine.
+        ``settings``: name → ``events`` of each sample, and ``rungs`` → name → ``title``,
+        ``figures`` (:func:`~hepgmm.classify.metrics.rung_figures`), ``above_trees`` (difference in
+        AUC to the boosted trees), ``roc`` (``hepgmm.classify.metrics.roc_band``), ``calibration``
+        of the first training (:func:`hepgmm.classify.calibration_curve`), number of ``trainings``,
+        ``seconds`` of one, and digests of what decided it; with the preset, its parameters, the
+        versions and the machine.
 
     Raises
     ------
@@ -192,20 +169,17 @@ def measure_studies(
 ) -> dict:
     """Train classifiers at each point of the studies and measure them on test events.
 
-    A training is kept in the cache. All points share the seed of the preset, so that hard events
-    and pileup are the same where a study doesn't change them.
+    Every training is kept in the cache, and resumes. All points share the seed of the preset, so
+    that hard events and pileup are the same where a study doesn't change them.
 
     Parameters
     ----------
     path : str or Path
-        JSON file of the figures, written after each study; studies of the same preset, events and
-        code that it holds already are kept.
+        JSON file of the figures; studies of the same preset, events and code are kept.
     preset : str or path
         What the studies start from.
-    studies : iterable of str
-        Names, from ``hepgmm.measure.STUDIES``.
-    names : iterable of str
-        Rungs of the ladder; a study may have more.
+    studies, names : iterable of str
+        Names from ``hepgmm.measure.STUDIES``, and rungs of the ladder; a study may have more.
     events : mapping
         Keys of the preset to change in all studies, by group.
     training : mapping, optional
@@ -215,23 +189,20 @@ def measure_studies(
     n_bootstrap : int
         Bootstrap samples of the test events.
     workers : int, optional
-        Processes that generate events, and that train classifiers side by side, each on one core;
-        as many as there are cores when not given. With one, or with a graphics processor, which
-        they would share, classifiers are trained one after another in this process.
+        Processes that generate events, and train classifiers side by side, each on one core; as
+        many as there are cores when not given. On a graphics processor they train in this one.
     progress : callable
-        Called with a line before each point and each training, or after it where they are side by
-        side.
+        Called with a line before each point and each training (after it, side by side).
 
     Returns
     -------
     dict
         ``studies`` → name → ``seconds`` that it took when it was trained, and ``settings``, a list
         with ``value``, number of ``events`` and ``rungs`` → name → ``figures`` as
-        :func:`hepgmm.classify.metrics.rung_figures` gives them and, where there are as many test
-        events of each kind as at the first point, ``difference``, the AUC minus the first one's,
-        paired event by event, which are the same hard events where the study leaves them alone;
-        rungs after the first have ``above_<first>``, the AUC minus that of the first rung at the
-        same point, paired; with the parameters, the versions and the machine.
+        :func:`hepgmm.classify.metrics.rung_figures` gives them, and paired differences in AUC:
+        ``difference``, to the first point, where there are as many test events of each kind (the
+        same hard events, where the study leaves them alone), and ``above_<first>``, to the first
+        rung at the same point; with the parameters, the versions and the machine.
 
     Raises
     ------
@@ -266,17 +237,14 @@ def measure_studies(
     return run(path, about, "studies", steps, progress=progress)
 
 
-def _check(what: str, given: Iterable, known: Iterable):
+def _check(what, given, known):
     unknown = [each for each in given if each not in known]
     if unknown:
         raise ValueError(f"{what}: no {', '.join(unknown)}; there are {', '.join(known)}")
 
 
 class Trainings(NamedTuple):
-    """Scores of the test events from each training of a rung, shape (k, n).
-
-    With the mean seconds of a training, and a digest of everything that decides them.
-    """
+    """Scores from each training, (k, n); mean seconds of one; digest of all that decides them."""
 
     scores: np.ndarray
     seconds: float
@@ -305,17 +273,13 @@ def _points(name, at, rungs, trainings, workers, bootstrap):
             done[rung] = yield from _scores(variant, rung, trainings)
         test = variant.datasets()["test"]
         figures = {rung: _figures(rung, done[rung], test, bootstrap) for rung in rungs}
-        # Pairs of unlike events gain nothing, and cost nothing.
-        paired = first is not None and np.array_equal(test.y, first[0].y)
         for rung in rungs:
-            scores = done[rung].scores
-            if paired:
-                others = first[1][rung].scores
-                figures[rung]["difference"] = difference(scores, others, test, **bootstrap)
+            below = partial(difference, done[rung].scores, test=test, **bootstrap)
+            # Pairs of unlike events gain nothing, and cost nothing.
+            if first and np.array_equal(test.y, first[0].y):
+                figures[rung]["difference"] = below(first[1][rung].scores)
             if rung != reference:
-                others = done[reference].scores
-                above = difference(scores, others, test, **bootstrap)
-                figures[rung][f"above_{reference}"] = above
+                figures[rung][f"above_{reference}"] = below(done[reference].scores)
         first = first or (test, done)
         rows.append({"value": point.value, "events": _sizes(variant), "rungs": figures})
     return rows

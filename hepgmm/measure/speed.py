@@ -35,12 +35,8 @@ from hepgmm.pileup.shared import SharedGMM
 __all__ = ["PARTS", "benchmark_mixture", "in_turns", "overlay_speed", "ratio", "summary"]
 
 #: What is measured, in this order.
-PARTS = {
-    "fit_many": "many small mixtures",
-    "fit_one": "one large mixture",
-    "sampling": "sampling",
-    "curves": "how the cost grows",
-}
+PARTS = {"fit_many": "many small mixtures", "fit_one": "one large mixture"}
+PARTS |= {"sampling": "sampling", "curves": "how the cost grows"}
 #: About a fourth of the min-bias events have fewer tracks than the fits take.
 SPARE = 1.5
 #: A turn of sampling is short and its time uncertain: so many for one of the others.
@@ -49,13 +45,11 @@ FLOOR = 1e-6
 #: A BIC that differs by less is the same.
 CLOSE = 1.0
 #: Axes of the curves of cost, and where they stand when they are not varied.
-AXES = {
-    "events": [25, 100, 400],
-    "tracks": [16, 32, 64, 128, 256],
-    "components": [1, 2, 4, 8, 16],
-    "features": [1, 2, 3, 4],
-}
+AXES = {"events": [25, 100, 400], "tracks": [16, 32, 64, 128, 256]}
+AXES |= {"components": [1, 2, 4, 8, 16], "features": [1, 2, 3, 4]}
 USUAL = {"events": 100, "tracks": 64, "components": 5, "features": 4}
+#: Workers, and what they add to the name of a way to fit.
+THREADS = {1: "", 2: ", 2 threads"}
 #: What is compiled is the same for any data of as many features.
 SETUP = """
 import numpy as np
@@ -65,18 +59,11 @@ points = np.random.default_rng(1).normal(size=(100, {features}))
 
 
 def benchmark_mixture(
-    n_events: int = 1000,
-    *,
-    parts=tuple(PARTS),
-    largest: int = 100,
-    repeats: int = 5,
-    seed: int = 1,
-    progress=print,
+    n_events=1000, *, parts=tuple(PARTS), largest=100, repeats=5, seed=1, progress=print
 ) -> dict:
-    """Measure fits and sampling with ``n_events`` min-bias events beside what they replace.
+    """Measure fits and sampling beside what they replace, with ``n_events`` min-bias events.
 
-    ``largest`` is the largest K of the scan over the components of all events; ``progress`` is
-    called with a line before each part.
+    ``largest`` is the largest K of the scan over the components of all events.
     """
     progress("collisions")
     events = generate("minbias", int(SPARE * n_events) + 50, seed=seed, progress=False)
@@ -84,23 +71,18 @@ def benchmark_mixture(
     offsets = offsets[: n_events + 1]
     events = events[: np.flatnonzero(ak.num(events) >= 3)[len(offsets) - 2] + 1]
     points = np.ascontiguousarray(points[: offsets[-1]])
-    common = {"repeats": repeats, "seed": seed}
+    common, turns = {"repeats": repeats, "seed": seed}, SAMPLING_TURNS * repeats
     model = HierarchicalGMM(max_components=largest, seed=seed)
     if {"fit_one", "sampling"} & set(parts):
         model.fit(events)
+        components = (model.component_parameters_ - model.component_shift_) / model.component_scale_
     measure = {
         "fit_many": lambda: many_fits(points, offsets, **common),
-        "fit_one": lambda: one_fit(
-            (model.component_parameters_ - model.component_shift_) / model.component_scale_,
-            largest=largest,
-            **common,
-        ),
-        "sampling": lambda: sampling_speed(
-            model, 50 * n_events, repeats=SAMPLING_TURNS * repeats, seed=seed
-        ),
+        "fit_one": lambda: one_fit(components, largest=largest, **common),
+        "sampling": lambda: sampling_speed(model, 50 * n_events, repeats=turns, seed=seed),
         "curves": lambda: cost_of_size(points, **common),
     }
-    figures = {"seed": seed, "repeats": repeats, **environment()}
+    figures = {**common, **environment()}
     for part, name in PARTS.items():
         if part in parts:
             progress(name)
@@ -129,24 +111,12 @@ def cold_start(statement: str, setup: str) -> float:
     script = f"import time\n{setup}\nt = time.perf_counter()\n{statement}\n"
     script += "print(time.perf_counter() - t)"
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            env=os.environ | {"NUMBA_CACHE_DIR": folder},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return float(done.stdout)
+        environ = os.environ | {"NUMBA_CACHE_DIR": folder}
+        return float(subprocess.check_output([sys.executable, "-c", script], env=environ))
 
 
 def summary(values) -> dict[str, float]:
-    """Median of repeated measurements, with half their range as its error.
-
-    Examples
-    --------
-    >>> summary([1.0, 2.0, 4.0])
-    {'value': 2.0, 'error': 1.5}
-    """
+    """Median of repeated measurements, with half their range as its error."""
     return {"value": float(np.median(values)), "error": float(np.ptp(values) / 2)}
 
 
@@ -184,12 +154,9 @@ def lowest_bics(models, points, offsets):
 
 def compare_criteria(ours, theirs) -> dict:
     """Median of the difference, and the events where ours is worse or better by more than 1."""
-    difference = ours - theirs
-    return {
-        "median": float(np.median(difference)),
-        "worse": int((difference > CLOSE).sum()),
-        "better": int((difference < -CLOSE).sum()),
-    }
+    above = ours - theirs
+    worse, better = int((above > CLOSE).sum()), int((above < -CLOSE).sum())
+    return {"median": float(np.median(above)), "worse": worse, "better": better}
 
 
 def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, seed: int = 1):
@@ -198,50 +165,39 @@ def many_fits(points, offsets, *, candidates=range(1, 11), repeats: int = 5, see
     Ratios are taken within a turn; ``quality`` compares the lowest BIC of each event.
     """
     points, candidates = np.asarray(points, dtype=np.float64), list(candidates)
-    ways = {
-        f"{starts} start{'s' * (starts > 1)}{', 2 threads' * (workers > 1)}": {
-            "n_init": starts,
-            "workers": workers,
-        }
-        for starts in (1, 3)
-        for workers in (1, 2)
-    }
-    common = {"floors": FLOOR, "seed": seed}
+    common, found = {"floors": FLOOR, "seed": seed}, {}
     fit_many(points[: offsets[1]], offsets[:2], candidates[:1], **common)
-    found = {}
 
-    def task(name, function, *arguments, **options):
-        return lambda: found.update({name: function(*arguments, **options)})
+    def task(name, function, **options):
+        return lambda: found.update({name: function(points, offsets, candidates, **options)})
 
-    tasks = {"scikit-learn": task("scikit-learn", reference_fits, points, offsets, candidates)}
-    for name, way in ways.items():
-        tasks[name] = task(name, fit_many, points, offsets, candidates, **common, **way)
+    tasks = {"scikit-learn": task("scikit-learn", reference_fits)}
+    for n_init, name in ((1, "1 start"), (3, "3 starts")):
+        for workers, threads in THREADS.items():
+            options = common | {"n_init": n_init, "workers": workers}
+            tasks[name + threads] = task(name + threads, fit_many, **options)
     seconds = in_turns(tasks, repeats)
-    theirs, _ = lowest_bics(found["scikit-learn"], points, offsets)
-    quality = {}
-    for name in ways:
-        quality[name] = compare_criteria(np.nanmin(found[name].criterion, axis=1), theirs)
+    theirs, _ = lowest_bics(found.pop("scikit-learn"), points, offsets)
     return {
         "events": len(offsets) - 1,
         "tracks": len(points),
         "largest_K": int(max(candidates)),
-        "compile_seconds": cold_start(
-            "fit_many(points, [0, 100], 2, seed=1)", SETUP.format(features=points.shape[1])
-        ),
-        "seconds": {name: summary(values) for name, values in seconds.items()},
-        **_speed(seconds),
-        "quality": quality,
+        **_speed(seconds, "fit_many(points, [0, 100], 2, seed=1)", points.shape[1]),
+        "quality": {
+            name: compare_criteria(np.nanmin(fits.criterion, axis=1), theirs)
+            for name, fits in found.items()
+        },
     }
 
 
-def _speed(seconds):
-    """Ratios of :func:`many_fits` and :func:`one_fit`."""
-    alone = [name for name in seconds if "threads" not in name and name != "scikit-learn"]
+def _speed(seconds, statement, n_features):
+    """Times of ours and scikit-learn's, their ratios, and how long ``statement`` compiles."""
+    single = [name for name in seconds if "threads" not in name and name != "scikit-learn"]
     return {
-        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in alone},
-        "two_threads": {
-            name: ratio(seconds[name], seconds[f"{name}, 2 threads"]) for name in alone
-        },
+        "compile_seconds": cold_start(statement, SETUP.format(features=n_features)),
+        "seconds": {name: summary(values) for name, values in seconds.items()},
+        "faster": {name: ratio(seconds["scikit-learn"], seconds[name]) for name in single},
+        "two_threads": {name: ratio(seconds[name], seconds[name + THREADS[2]]) for name in single},
     }
 
 
@@ -251,50 +207,37 @@ def one_fit(matrix, *, largest: int = 100, repeats: int = 5, seed: int = 1):
     Each turn has its own seed, for both sides, so that the best BICs have their spread.
     """
     candidates, whole = range(1, largest + 1), np.array([0, len(matrix)])
-    ways = {
-        f"{search}{', 2 threads' * (workers > 1)}": {
-            "search": search,
-            "n_init": n_init,
-            "workers": workers,
-        }
-        for search, n_init in (("coarse", 3), ("exhaustive", 1))
-        for workers in (1, 2)
-    }
-    found = {name: [] for name in ("scikit-learn", *ways)}
-    turn = dict.fromkeys(found, seed)
+    found: dict[str, list] = {}
 
-    def reference():
-        turn["scikit-learn"] += 1
-        found["scikit-learn"] += reference_fits(
-            matrix, whole, candidates, seed=turn["scikit-learn"]
-        )
+    def task(name, fit):
+        def run():
+            found[name].append(fit(seed=seed + 1 + len(found[name])))
 
-    def ours(name):
-        turn[name] += 1
-        scan = fit_one(matrix, candidates, floors=FLOOR, seed=turn[name], **ways[name])
-        found[name].append(scan)
+        found[name] = []
+        return run
 
     fit_one(matrix[:200], range(1, 4), floors=FLOOR, seed=seed)
-    tasks = {"scikit-learn": reference} | {name: partial(ours, name) for name in ways}
+    reference = partial(reference_fits, matrix, whole, candidates)
+    tasks = {"scikit-learn": task("scikit-learn", reference)}
+    for search, n_init in (("coarse", 3), ("exhaustive", 1)):
+        for workers, threads in THREADS.items():
+            options = {"search": search, "n_init": n_init, "workers": workers, "floors": FLOOR}
+            fit = partial(fit_one, matrix, candidates, **options)
+            tasks[search + threads] = task(search + threads, fit)
     seconds = in_turns(tasks, repeats)
+    theirs = found.pop("scikit-learn")
+    fits = {name: int(np.isfinite(scans[0].criterion).sum()) for name, scans in found.items()}
     best = {
-        name: [(np.nanmin(scan.criterion), scan.mixture.n_components) for scan in found[name]]
-        for name in ways
+        name: [(np.nanmin(scan.criterion), scan.mixture.n_components) for scan in scans]
+        for name, scans in found.items()
     }
-    best["scikit-learn"] = [
-        lowest_bics([models], matrix, whole)[:, 0] for models in found["scikit-learn"]
-    ]
+    best["scikit-learn"] = [lowest_bics(models, matrix, whole)[:, 0] for models in theirs]
     return {
         "points": len(matrix),
         "features": matrix.shape[1],
         "largest_K": largest,
-        "compile_seconds": cold_start(
-            "fit_one(points, [2, 3], seed=1)", SETUP.format(features=matrix.shape[1])
-        ),
-        "fits": {"scikit-learn": largest}
-        | {name: int(np.isfinite(found[name][0].criterion).sum()) for name in ways},
-        "seconds": {name: summary(values) for name, values in seconds.items()},
-        **_speed(seconds),
+        **_speed(seconds, "fit_one(points, [2, 3], seed=1)", matrix.shape[1]),
+        "fits": {"scikit-learn": largest} | fits,
         "bic": {name: summary([bic for bic, _ in each]) for name, each in best.items()},
         "chosen_K": {name: [int(k) for _, k in each] for name, each in best.items()},
     }
@@ -332,9 +275,8 @@ def draw_numbers(synthesis: Synthesis, seed, *, workers: int = 1) -> None:
     """Draw the random numbers of a sample of events and nothing else, into memory used again.
 
     For each event a normal and two uniforms (the numbers of tracks and components), for each
-    component 15 normals and a uniform, all in double precision; for each track 4 normals and a
-    uniform (phi) in single precision, and a uniform in double precision (its component). The
-    generators, the batches and the sizes of the pieces are those of the sample.
+    component 15 normals and a uniform in double precision; for each track 4 normals and a uniform
+    (phi) in single, a uniform in double precision. Generators, batches and pieces are the sample's.
     """
     root = seed_sequence(seed)
     starts = np.concatenate([[0], np.cumsum(synthesis.counts)])
@@ -383,10 +325,7 @@ def sampling_speed(model, n_events: int = 50_000, *, repeats: int = 5, seed: int
     made = {name: len(tracks) if name == "Pythia" else n_events for name in seconds}
     return {
         "events": n_events,
-        "tracks_per_event": {
-            "Pythia": float(ak.mean(tracks)),
-            "mixture": float(synthesis.counts.mean()),
-        },
+        "tracks_per_event": {"Pythia": ak.mean(tracks), "mixture": synthesis.counts.mean().item()},
         "per_second": {name: summary(made[name] / times) for name, times in seconds.items()},
         "over_random_numbers": ratio(seconds["mixture"], seconds["random numbers"]),
         "over_pythia": ratio(seconds["Pythia"] / len(tracks), seconds["mixture"] / n_events),
@@ -397,14 +336,7 @@ def sampling_speed(model, n_events: int = 50_000, *, repeats: int = 5, seed: int
     }
 
 
-def overlay_speed(
-    *,
-    n_hard: int = CROSSINGS,
-    n_pileup: int = 1000,
-    mu: float = 60,
-    repeats: int = 5,
-    seed: int = 1,
-) -> dict:
+def overlay_speed(*, n_hard=CROSSINGS, n_pileup=1000, mu=60.0, repeats=5, seed=1) -> dict:
     """Overlay and selection of QCD events on one core, hard events a second, for each pileup.
 
     ``peak_mb`` is the largest memory that was taken beside the events themselves, in MB (not what
@@ -417,11 +349,8 @@ def overlay_speed(
     sources["hgmm"] = HierarchicalGMM(seed=seed).fit(fitted)
     sources["shared"] = SharedGMM(seed=seed).fit(fitted)
 
-    def task(source):
-        return lambda: overlay_select(hard, source, mu=mu, seed=seed)
-
-    tasks = {name: task(source) for name, source in sources.items()}
-    peaks = {}
+    common, peaks = {"mu": mu, "seed": seed}, {}
+    tasks = {name: partial(overlay_select, hard, each, **common) for name, each in sources.items()}
     for name, run in tasks.items():
         run()
         tracemalloc.start()

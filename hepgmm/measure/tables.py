@@ -17,11 +17,7 @@ __all__ = [
 ]
 
 #: Columns of the table of the ladder: figure → heading.
-COLUMNS = {
-    "auc": "AUC",
-    "above_trees": "above the trees",
-    "rejection_60": "rejection at 60%",
-}
+COLUMNS = {"auc": "AUC", "above_trees": "above the trees", "rejection_60": "rejection at 60%"}
 #: Background rejection at signal efficiencies.
 REJECTIONS = {f"rejection_{efficiency}": f"{efficiency}%" for efficiency in (70, 60, 50, 30, 10)}
 #: Figures of generators: name → heading.
@@ -47,15 +43,7 @@ LARGE = 1e5
 
 
 def as_text(rows: Mapping[str, Mapping[str, str]]) -> str:
-    """A table for the terminal, of texts by row and column.
-
-    Examples
-    --------
-    >>> print(as_text({"MLP": {"AUC": "0.85 ± 0.01"}, "DeepSets": {"AUC": "0.9"}}))
-                      AUC
-    MLP       0.85 ± 0.01
-    DeepSets          0.9
-    """
+    """A table for the terminal, of texts by row and column."""
     headings = list(next(iter(rows.values()), {}))
     lines = [["", *headings], *([name, *row.values()] for name, row in rows.items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -79,8 +67,7 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
 
     Returns
     -------
-    pandas.DataFrame
-        Of strings.
+    pandas.DataFrame of str
 
     Examples
     --------
@@ -101,10 +88,8 @@ def ladder_rows(figures, setting, columns=COLUMNS):
     for name, rung in figures["settings"][setting]["rungs"].items():
         above = "–" if name == "trees" else rung["above_trees"]
         values = rung["figures"] | {"above_trees": above}
-        rows[rung["title"]] = {
-            heading: format_measurement(values.get(column, "–"))
-            for column, heading in columns.items()
-        }
+        texts = {heading: values.get(column, "–") for column, heading in columns.items()}
+        rows[rung["title"]] = {name: format_measurement(text) for name, text in texts.items()}
     return rows
 
 
@@ -120,8 +105,8 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
 
     Returns
     -------
-    pandas.DataFrame
-        Of strings; a dash where a generator has no such figure.
+    pandas.DataFrame of str
+        With a dash where a generator has no such figure.
 
     Examples
     --------
@@ -139,21 +124,21 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
 def fidelity_rows(figures, rows=ROWS):
     """Texts of :func:`fidelity_table`: title of a generator → heading → text."""
     entries = [entry for entry in figures["generators"].values() if "figures" in entry]
-    floor, table = {}, {entry["title"]: {} for entry in entries}
+    columns = {}
     for name, heading in rows.items():
         finest = 0.0 if name in ("fpd", "kpd") else FINEST
         floors = [e["figures"][name]["floor"] for e in entries if name in e["figures"]]
-        floor[heading] = f"{floors[0]:.3g}" if floors else "–"
-        for entry in entries:
-            table[entry["title"]][heading] = _text(entry["figures"].get(name), finest)
-    for classifier, heading in (("trees", "ΔAUC, trees"), ("mlp", "ΔAUC, MLP")):
-        floor[heading] = _text(figures.get("transfer_floor", {}).get(classifier))
-        for entry in entries:
-            table[entry["title"]][heading] = _text(entry.get("transfer", {}).get(classifier))
-    floor["events/s"] = "–"
-    for entry in entries:
-        table[entry["title"]]["events/s"] = format_measurement(entry["per_second"])
-    return {"real against real": floor, **table}
+        columns[heading] = [f"{floors[0]:.3g}" if floors else "–"]
+        columns[heading] += [_text(entry["figures"].get(name), finest) for entry in entries]
+    for name, heading in (("trees", "ΔAUC, trees"), ("mlp", "ΔAUC, MLP")):
+        losses = [figures.get("transfer_floor", {}), *(e.get("transfer", {}) for e in entries)]
+        columns[heading] = [_text(loss.get(name)) for loss in losses]
+    columns["events/s"] = ["–", *(format_measurement(entry["per_second"]) for entry in entries)]
+    titles = ["real against real", *(entry["title"] for entry in entries)]
+    texts = zip(*columns.values(), strict=True)
+    return {
+        title: dict(zip(columns, row, strict=True)) for title, row in zip(titles, rows, strict=True)
+    }
 
 
 def size_table(figures: Mapping, row: str):
@@ -168,8 +153,7 @@ def size_table(figures: Mapping, row: str):
 
     Returns
     -------
-    pandas.DataFrame
-        Of strings.
+    pandas.DataFrame of str
 
     Examples
     --------

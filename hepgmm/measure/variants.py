@@ -15,20 +15,15 @@ from hepgmm.measure.plans import Point
 __all__ = ["Variant", "merged"]
 
 #: Keys that decide the split of the events.
-SPLIT = (
-    "data.n_qcd",
-    "data.n_llp_per_mass",
-    "training.test_fraction",
-    "training.validation_fraction",
-)
+SPLIT = [("data", "n_qcd"), ("data", "n_llp_per_mass")]
+SPLIT += [("training", "test_fraction"), ("training", "validation_fraction")]
 
 
 class Variant(Analysis):
     """An analysis whose classifiers are trained on, or tested on, something else.
 
-    Without arguments of its own it is the :class:`hepgmm.Analysis`, and reads the same files. The
-    events of each mass are split by themselves, in the same way in training and test, so that no
-    hard event is in both.
+    Without arguments of its own it reads the same files as the :class:`hepgmm.Analysis`. Training
+    and test events of each mass are split in the same way, so that no hard event is in both.
 
     Parameters
     ----------
@@ -49,8 +44,7 @@ class Variant(Analysis):
     Raises
     ------
     ValueError
-        If the test has other numbers of events or other fractions, so that the split would be
-        another; for an unknown change; and what :class:`hepgmm.Analysis` raises.
+        If the test would be split otherwise; for an unknown change; as :class:`hepgmm.Analysis`.
 
     Examples
     --------
@@ -79,10 +73,9 @@ class Variant(Analysis):
         changed = {group: {**(options.get(group) or {}), **test[group]} for group in test or ()}
         self.tested = Analysis(preset, **options | changed)
         super().__init__(preset, **options)
-        for name in SPLIT:
-            group, key = name.split(".")
+        for group, key in SPLIT:
             if self.tested.parameters[group][key] != self.parameters[group][key]:
-                raise ValueError(f"test: another {name} would split hard events otherwise")
+                raise ValueError(f"test: another {group}.{key} would split hard events otherwise")
         made = [test or None, change, part, fresh, self.train or None]
         if made != [None, None, 1.0, None, None]:
             self.name += f"-{digest(made)}"
@@ -91,14 +84,7 @@ class Variant(Analysis):
     def at(cls, point: Point, preset, groups: Mapping[str, Mapping] | None = None, **options):
         """The variant at a point of a study, or in a setting of the ladder.
 
-        Parameters
-        ----------
-        point : Point
-        preset : str or path
-        groups : mapping, optional
-            Keys of the preset that are changed at every point, by group.
-        **options
-            Further ones of :class:`Variant`.
+        ``groups`` are keys of the preset that are changed at every point, by group.
         """
         chosen = {"test": point.test, "change": point.change, "part": point.events}
         groups = merged(groups or {}, point.groups)
