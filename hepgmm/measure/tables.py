@@ -135,10 +135,8 @@ def fidelity_rows(figures, rows=ROWS):
         columns[heading] = [_text(loss.get(name)) for loss in losses]
     columns["events/s"] = ["–", *(format_measurement(entry["per_second"]) for entry in entries)]
     titles = ["real against real", *(entry["title"] for entry in entries)]
-    texts = zip(*columns.values(), strict=True)
-    return {
-        title: dict(zip(columns, row, strict=True)) for title, row in zip(titles, rows, strict=True)
-    }
+    texts = zip(titles, zip(*columns.values(), strict=True), strict=True)
+    return {title: dict(zip(columns, row, strict=True)) for title, row in texts}
 
 
 def size_table(figures: Mapping, row: str):
