@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import awkward as ak
 import numpy as np
@@ -84,6 +85,14 @@ def test_tables_have_a_line_for_each_generator(figures):
     assert all(heading in lines[0] for heading in table)
     sizes = size_table(figures, "auc_events")
     assert list(sizes.index) == ["200 events"] and set(sizes.columns) == set(titles)
+
+
+def test_the_command_shows_its_table_without_pandas(figures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setattr("hepgmm.measure.generators.measure_fidelity", lambda *_, **__: figures)
+    assert main(["fidelity", "-o", f"{tmp_path}/f.json"]) == 0
+    shown = capsys.readouterr().out
+    assert all(GENERATORS[name].title in shown for name in NAMES) and "AUC, events" in shown
 
 
 def test_losses_are_paired():

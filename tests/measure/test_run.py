@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from functools import partial
 
 import numpy as np
@@ -111,6 +112,7 @@ def test_seconds_of_a_training_leave_out_the_making_of_its_events(coin, tmp_path
 
 def test_the_command_draws_every_setting(coin, tmp_path, monkeypatch, capsys):
     path = tmp_path / "ladder.json"
+    monkeypatch.setitem(sys.modules, "pandas", None)  # the command needs none
     monkeypatch.setattr("hepgmm.measure.measure_ladder", partial(measure_ladder, n_bootstrap=5))
     command = "ladder --trainings 1 --settings origin hard --only pt_cut trees --seed 7 -o"
     assert main([*command.split(), str(path)]) == 0
