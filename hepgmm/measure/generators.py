@@ -33,10 +33,8 @@ PARTS = ("generators", "transfer", "sizes")
 #: each with how many disjoint samples of them there are.
 GROWING = ("oversampling_rotated", "hgmm", "shared")
 SIZES = {300: 3, 1000: 10, 3000: 3, 10_000: 1}
-#: Fewest test collisions.
-MIN_TEST = 200
-#: Pileup events with fewer tracks are left out, training, test and pools alike.
-MIN_TRACKS = 3
+#: Fewest test collisions; pileup events with fewer tracks are left out everywhere.
+MIN_TEST, MIN_TRACKS = 200, 3
 #: First number of the seed of each kind of collisions.
 KINDS = ("training", "test", "train_pool", "test_pool", "train_hard", "test_hard")
 #: Turns in which the speed of sampling is measured, after the first of some seconds at most.

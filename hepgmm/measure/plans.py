@@ -59,7 +59,7 @@ class Study:
     title: str
     axis: str
     points: tuple[Point, ...]
-    scale: str = "linear"
+    scale: str = "phrases"
     figures: Mapping[str, str] = field(default_factory=lambda: {"auc": ""})
     more: tuple[str, ...] = ()
     trainings: int = 1
@@ -84,7 +84,10 @@ EVENTS = {
 }
 STUDIES: dict[str, Study] = {
     "mu": Study(
-        "Pileup", "mean number of pileup events μ", _series("overlay", "mu", (0, 20, 60, 100, 200))
+        "Pileup",
+        "mean number of pileup events μ",
+        _series("overlay", "mu", (0, 20, 60, 100, 200)),
+        scale="linear",
     ),
     "ctau": Study(
         "Lifetime of the neutralino",
@@ -105,6 +108,7 @@ STUDIES: dict[str, Study] = {
         "Hardness of the background",
         r"lowest $\hat{p}_T$ of the QCD process [GeV]",
         _series("data", "pt_hat_min", (20, 50, 100)),
+        scale="linear",
     ),
     "training": Study(
         "Size of the training",
@@ -120,7 +124,6 @@ STUDIES: dict[str, Study] = {
             Point("|η| < 2.5, exact", {"overlay": {"abs_eta_max": 2.5}}),
             Point("|η| < 2.5, resolution", {"overlay": {"abs_eta_max": 2.5}}, change="smeared"),
         ),
-        scale="phrases",
     ),
     "tracks": Study(
         "Tracks kept",
@@ -136,7 +139,6 @@ STUDIES: dict[str, Study] = {
             Point("a reconstructed vertex", {"overlay": {"dz_reference": "reconstructed"}}),
             Point("the true vertex (oracle)", {"overlay": {"dz_reference": "hard"}}),
         ),
-        scale="phrases",
     ),
     "pileup": Study(
         "Pileup, real or synthetic",
@@ -148,7 +150,6 @@ STUDIES: dict[str, Study] = {
             Point("real\n→ SharedGMM", _REAL, _SHARED),
             Point("real\n→ paper's HGMM", _REAL, _HGMM),
         ),
-        scale="phrases",
     ),
     "fresh": Study(
         "Pileup of an epoch",
@@ -157,7 +158,6 @@ STUDIES: dict[str, Study] = {
             Point("the same in every epoch", events=0.25, fresh=False),
             Point("fresh in every epoch", events=0.25, fresh=True),
         ),
-        scale="phrases",
         more=("pooled_transformer",),
         trainings=3,
     ),
@@ -171,7 +171,6 @@ STUDIES: dict[str, Study] = {
             Point("d0 and dz", change="without_distances"),
             Point("phi", change="without_phi"),
         ),
-        scale="phrases",
     ),
     "masses": Study(
         "Masses that training did not see",
@@ -181,7 +180,6 @@ STUDIES: dict[str, Study] = {
             Point("300, 1000: not seen", test={"data": {"llp_masses": [300.0, 1000.0]}}),
             Point("300, 1000: seen", {"data": {"llp_masses": [300.0, 1000.0]}}),
         ),
-        scale="phrases",
         figures={f"auc_{mass}": f"{mass} GeV" for mass in (100, 500, 300, 1000)},
     ),
 }

@@ -28,8 +28,7 @@ __all__ = ["measure_ladder", "measure_studies", "run"]
 
 #: The rung that all others of the ladder are compared with.
 BAR = "trees"
-#: Rungs that are trained at every point of a study: the strongest without and with a network, of
-#: those that train within a minute.
+#: Rungs of every study: the strongest without and with a network that train within a minute.
 NAMES = ("trees", "deepsets")
 
 
@@ -286,14 +285,11 @@ def _points(name, at, rungs, trainings, workers, bootstrap):
 
 
 def _side_by_side(at, points, rungs, trainings, workers):
-    """Train rungs at all points in processes of one core each; yields a line after each.
-
-    A small network leaves much of a second core idle.
-    """
+    """Train rungs at all points in processes of one core each; yields a line after each."""
     for point in points:
         at(point, workers=workers).datasets()
         yield f"{point.value}, events"
-    # Other processes do not know classes of one's own.
+    # A small network leaves a second core idle. Other processes do not know classes of your own.
     tasks = [(point, name) for point in points for name in rungs if name in RUNGS]
     # The longest first, so that no core is idle in the end.
     tasks.sort(key=lambda task: (not task[0].fresh, task[1] not in NETWORKS))
@@ -305,18 +301,14 @@ def _side_by_side(at, points, rungs, trainings, workers):
 def _train(at, point, name, trainings):
     """Train a rung at a point, without a word, for the cache; says what was done."""
     with redirect_stderr(io.StringIO()):
-        for _ in _scores(at(point, workers=1, progress=False), name, trainings):
-            pass
+        list(_scores(at(point, workers=1, progress=False), name, trainings))
     return f"{point.value}, {name}"
 
 
 def _figures(name, done, test, bootstrap):
-    return {
-        "title": CLASSIFIERS[name].title,
-        "figures": rung_figures(done.scores, test, **bootstrap),
-        "seconds": done.seconds,
-        "key": done.key,
-    }
+    figures = rung_figures(done.scores, test, **bootstrap)
+    title = CLASSIFIERS[name].title
+    return {"title": title, "figures": figures, "seconds": done.seconds, "key": done.key}
 
 
 def _sizes(variant):

@@ -274,9 +274,8 @@ def cost_of_size(points, *, repeats: int = 5, seed: int = 1):
 def draw_numbers(synthesis: Synthesis, seed, *, workers: int = 1) -> None:
     """Draw the random numbers of a sample of events and nothing else, into memory used again.
 
-    For each event a normal and two uniforms (the numbers of tracks and components), for each
-    component 15 normals and a uniform in double precision; for each track 4 normals and a uniform
-    (phi) in single, a uniform in double precision. Generators, batches and pieces are the sample's.
+    For each event a normal and two uniforms, for each component 15 normals and a uniform, in
+    double precision; for each track 4 normals and a uniform (phi) in single, a uniform in double.
     """
     root = seed_sequence(seed)
     starts = np.concatenate([[0], np.cumsum(synthesis.counts)])
@@ -312,16 +311,15 @@ def sampling_speed(model, n_events: int = 50_000, *, repeats: int = 5, seed: int
     tracks = ak.num(generate("minbias", pythia, seed=seed, progress=False))
     tracks = tracks[tracks >= model.min_tracks]
     synthesis = Synthesis(model, n_events, seed)
-    tasks = {
-        "Pythia": lambda: generate("minbias", pythia, seed=seed, progress=False),
-        "mixture": lambda: model.sample(n_events, seed=seed),
-        "random numbers": lambda: draw_numbers(synthesis, seed),
-        "mixture, 2 threads": lambda: model.sample(n_events, seed=seed, workers=2),
-        "random numbers, 2 threads": lambda: draw_numbers(synthesis, seed, workers=2),
-    }
+    collide = partial(generate, "minbias", pythia, seed=seed, progress=False)
+    tasks = {}
+    for workers, threads in THREADS.items():
+        options = {"seed": seed, "workers": workers}
+        tasks[f"mixture{threads}"] = partial(model.sample, n_events, **options)
+        tasks[f"random numbers{threads}"] = partial(draw_numbers, synthesis, **options)
     model.sample(100, seed=seed)
     # Pythia apart: in its seconds the system takes unused memory back, which costs the next task.
-    seconds = in_turns({"Pythia": tasks.pop("Pythia")}, repeats) | in_turns(tasks, repeats)
+    seconds = in_turns({"Pythia": collide}, repeats) | in_turns(tasks, repeats)
     made = {name: len(tracks) if name == "Pythia" else n_events for name in seconds}
     return {
         "events": n_events,
@@ -337,10 +335,9 @@ def sampling_speed(model, n_events: int = 50_000, *, repeats: int = 5, seed: int
 
 
 def overlay_speed(*, n_hard=CROSSINGS, n_pileup=1000, mu=60.0, repeats=5, seed=1) -> dict:
-    """Overlay and selection of QCD events on one core, hard events a second, for each pileup.
+    """Overlay and selection of QCD events on one core: hard events a second, and memory in MB.
 
-    ``peak_mb`` is the largest memory that was taken beside the events themselves, in MB (not what
-    the compiled loop takes for one crossing at a time, below 1 MB).
+    The memory is beside the events, and what the compiled loop takes for one crossing (below 1 MB).
     """
     hard = generate("qcd", n_hard, seed=seed, progress=False)
     minbias = generate("minbias", n_pileup, seed=seed + 1, progress=False)

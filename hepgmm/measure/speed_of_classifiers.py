@@ -77,12 +77,11 @@ class TorchTransformer(nn.Module):
 def benchmark_classifiers(*, names=None, n_events=512, repeats=5, seed=1) -> dict:
     """Measure training of every network, and latency of every rung of the ladder, on one core.
 
-    Of the ``n_events`` of an epoch each has 80 tracks drawn at random: what they hold changes no
-    time of a network. Rates are in events a second, forward, backward and step; ``torch`` is the
-    paper's transformer in torch's own blocks with its default loader, ``blocks`` without that
-    loader, ``dropout`` and ``torch_dropout`` ours and torch's with the paper's dropout, which
-    torch's blocks apply to the attention weights, too; ``operations`` and ``peak``, the product of
-    two large matrices, are in GFLOP/s, ``latency`` through onnxruntime in ms.
+    Events have 80 tracks drawn at random: what they hold changes no time of a network. Rates are in
+    events a second; ``torch`` is the paper's transformer in torch's own blocks with its default
+    loader, ``blocks`` without that loader, ``dropout`` and ``torch_dropout`` ours and torch's with
+    dropout, which torch's blocks apply to the attention weights, too; ``operations`` and ``peak``,
+    the product of two large matrices, are in GFLOP/s, ``latency`` through onnxruntime in ms.
     """
     if names is not None and "transformer" not in names:
         raise ValueError("names: the paper's transformer is what torch's is compared with")

@@ -6,15 +6,7 @@ from collections.abc import Mapping
 
 from hepgmm.statistics import format_measurement
 
-__all__ = [
-    "COLUMNS",
-    "REJECTIONS",
-    "ROWS",
-    "as_text",
-    "fidelity_table",
-    "ladder_table",
-    "size_table",
-]
+__all__ = ["REJECTIONS", "as_text", "fidelity_table", "ladder_table", "size_table"]
 
 #: Columns of the table of the ladder: figure → heading.
 COLUMNS = {"auc": "AUC", "above_trees": "above the trees", "rejection_60": "rejection at 60%"}
