@@ -15,8 +15,7 @@ from hepgmm.classify import make_classifier
 from hepgmm.classify.metrics import auc
 from hepgmm.collide import generate
 from hepgmm.cores import one_thread
-from hepgmm.crossings.overlay import split_events
-from hepgmm.crossings.samples import HardEvents
+from hepgmm.crossings.samples import HardEvents, split_events
 from hepgmm.io.cache import Store, cache_folder, code_fingerprint, digest
 from hepgmm.io.parquet import load_tracks
 from hepgmm.measure.run import run
