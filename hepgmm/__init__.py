@@ -18,8 +18,8 @@ _HOME = {
     "save_tracks": "hepgmm.io.parquet",
     "select": "hepgmm.crossings.overlay",
 }
-_SUBPACKAGES = {"classify", "collide", "crossings", "mixture", "pileup", "plots", "validate"}
-_SUBPACKAGES |= {"fidelity", "ladder"}
+_SUBPACKAGES = {"classify", "collide", "crossings", "measure", "mixture", "pileup", "plots"}
+_SUBPACKAGES |= {"validate"}
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES, "__version__"])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-__all__ = ["in_threads", "usable_cores"]
+__all__ = ["in_threads", "one_thread", "usable_cores"]
 
 
 def usable_cores() -> int:
@@ -24,3 +25,18 @@ def in_threads(run: Callable, n_tasks: int, workers: int) -> list:
         return [run(tasks)]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(run, [tasks] * workers))
+
+
+@contextmanager
+def one_thread():
+    """Neither BLAS nor torch uses more than one thread."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ ROWS = [
     {"classify"},
     {"plots"},
     {"analysis"},
-    {"measure", "benchmark", "fidelity", "ladder", "studies"},
+    {"measure"},
     {"book", "arguments", "commands", "cli"},
 ]
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hepgmm.analysis.presets import load_preset
-from hepgmm.analysis.stages import CURES, OTHER_KEYS, RUNG_KEYS, StageCache
+from hepgmm.analysis.stages import CURES, OTHER_KEYS, RUNG_KEYS, StageCache, repeat
 from hepgmm.cores import usable_cores
 from hepgmm.io.atomic import atomic_write, write_json
 from hepgmm.io.cache import cache_folder, digest
@@ -139,7 +140,7 @@ class Analysis(StageCache):
                 **options,
             )
 
-        return self._get(stage, make, load_tracks, variant)
+        return self._stage(stage, make, load_tracks, variant)
 
     # Pileup ---------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class Analysis(StageCache):
             )
             model.fit(self.minbias(), progress=self.progress).save(path)
 
-        model = self._get(stage, make, HierarchicalGMM.load)
+        model = self._stage(stage, make, HierarchicalGMM.load)
         if cure is None:
             return model
         cured = HierarchicalGMM.load(self.path(stage))
@@ -186,7 +187,7 @@ class Analysis(StageCache):
             model = SharedGMM(workers=self.workers, seed=self._seed("shared"))
             model.fit(self.minbias(), progress=self.progress).save(path)
 
-        return self._get("shared", make, SharedGMM.load)
+        return self._stage("shared", make, SharedGMM.load)
 
     def synthetic(self, cure: str | None = None):
         """Events drawn from :meth:`hgmm`, ``mixture.synthetic_events`` of them."""
@@ -198,7 +199,7 @@ class Analysis(StageCache):
         def make(path):
             save_tracks(path, self.hgmm(cure).sample(n_events, seed=self._seed("synthetic")))
 
-        return self._get(stage, make, load_tracks)
+        return self._stage(stage, make, load_tracks)
 
     def speckles(self, cure: str | None = None) -> dict[str, Any]:
         """The figures of :func:`hepgmm.pileup.speckles.diagnose` for one cure."""
@@ -229,7 +230,7 @@ class Analysis(StageCache):
             }
             save_samples(path, samples)
 
-        return self._get("datasets", make, load_samples)
+        return self._stage("datasets", make, load_samples)
 
     def hard_events(self):
         """Hard events of each of the :meth:`datasets`, and the pileup that is laid over them.
@@ -255,16 +256,23 @@ class Analysis(StageCache):
             seed=self._seed("datasets"),
         )
 
-    def trained(self, name: str):
+    def fresh_pileup(self):
+        """Function of an epoch, from 1, that gives its training events with other pileup."""
+        return partial(self.hard_events()["train"].sample, workers=self.workers)
+
+    def trained(self, name: str, number: int = 0):
         """A trained rung of the ladder; an interrupted training is resumed.
 
-        MLP and transformer are trained as the preset says, the others as the ladder does, but with
-        the preset's size of a batch.
+        MLP and transformer are trained as the preset says, the others as their classes say, but
+        with the preset's size of a batch. A rung of your own without a model that
+        :func:`hepgmm.classify.save_model` knows is not kept, and trained by every process anew.
 
         Parameters
         ----------
-        name
+        name : str
             One of :func:`hepgmm.classify.classifier_names`.
+        number : int
+            Of the training, from 0; each has its own initial weights and order of events.
 
         Returns
         -------
@@ -275,31 +283,37 @@ class Analysis(StageCache):
         Raises
         ------
         ValueError
-            If there is no such rung, or it has no model to keep.
+            If there is no such rung.
         """
         from hepgmm.classify import load_model, make_classifier, save_model
         from hepgmm.classify.checkpoints import read_history
         from hepgmm.classify.registry import classifier_class
+        from hepgmm.classify.storage import ARCHITECTURES
 
-        is_network = hasattr(classifier_class(name), "architecture")
-        options = self._rung_options(name) if is_network else {}
+        cls, variant, modelless = classifier_class(name), repeat(number), []
+        is_network = hasattr(cls, "architecture")
 
         def make(path):
-            samples = self.datasets()
+            samples, options = self.datasets(), self._rung_options(name)
             if is_network:
                 options["directory"] = path.with_suffix("")
-                if classifier_class(name).fresh_pileup:
-                    sample = self.hard_events()["train"].sample
-                    options["training"]["fresh"] = partial(sample, workers=self.workers)
-            rung = make_classifier(name, **options)
+                if self._has_fresh_pileup(cls):
+                    options["training"]["fresh"] = self.fresh_pileup()
+            rung, start = make_classifier(name, **options), time.perf_counter()
             parts = samples["train"], samples["validation"]
-            rung.fit(*parts, seed=self._seed(name), progress=self.progress)
-            if not hasattr(rung, "model"):
-                raise ValueError(f"{name}: has no model to keep after its fit; see register")
-            save_model(path, rung.model)
+            rung.fit(*parts, seed=self._seed(name + variant), progress=self.progress)
+            seconds = time.perf_counter() - start
+            if type(getattr(rung, "model", None)) in ARCHITECTURES.values():
+                save_model(path, rung.model)
+            else:
+                modelless.append(rung)
+            # Of epochs before an interruption, too.
+            return sum(epoch["seconds"] for epoch in rung.history) if is_network else seconds
 
         def load(path):
-            rung = make_classifier(name, **self._rung_options(name) if is_network else {})
+            if modelless:
+                return modelless.pop()
+            rung = make_classifier(name, **self._rung_options(name))
             rung.model = load_model(path)
             if is_network:
                 try:
@@ -311,10 +325,17 @@ class Analysis(StageCache):
                     ) from None
             return rung
 
-        return self._get(name, make, load)
+        return self._stage(name, make, load, variant)
+
+    def _has_fresh_pileup(self, cls):
+        return cls.fresh_pileup
 
     def _rung_options(self, name):
-        """Arguments of a network on the ladder, as far as the preset decides them."""
+        """Arguments of a rung, as far as the preset decides them."""
+        from hepgmm.classify.registry import classifier_class
+
+        if not hasattr(classifier_class(name), "architecture"):
+            return {}
         preset = self.parameters["training"]
         of_training, of_network = RUNG_KEYS.get(name, OTHER_KEYS)
         training = {key.removesuffix(f"_{name}"): preset[key] for key in of_training}
@@ -328,17 +349,29 @@ class Analysis(StageCache):
         dict of str to array
             One for each of ``training.classifiers``, in their order.
         """
+        return {name: self.scores_of(name) for name in self._rungs}
+
+    def scores_of(self, name: str, number: int = 0) -> np.ndarray:
+        """Probability of being signal for every test event, from one training of a rung.
+
+        Parameters
+        ----------
+        name, number
+            As :meth:`trained` takes them.
+
+        Returns
+        -------
+        array, shape (n,)
+        """
 
         def make(path):
             test = self.datasets()["test"]
-            scores = {
-                name: self.trained(name).predict_proba(test.X, test.mask)
-                for name in self.parameters["training"]["classifiers"]
-            }
+            scores = self.trained(name, number).predict_proba(test.X, test.mask)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, **scores)
+                np.savez(file, scores=scores)
 
-        return self._get("scores", make, _load_arrays)
+        what = f"scores of {name}{repeat(number)}"
+        return self._get(self.scores_path(name, number), what, make, _load_scores)
 
     # Figures of merit -----------------------------------------------------------------------
 
@@ -360,7 +393,7 @@ class Analysis(StageCache):
             "preset": self.name,
             "seed": self.parameters["seed"],
             "parameters": self.parameters,
-            **self._get("figures", self._measure, lambda path: json.loads(path.read_text())),
+            **self._stage("figures", self._measure, lambda path: json.loads(path.read_text())),
         }
         roc = results_folder() / f"{self.name}_roc.svg"
         if write_json(results_folder() / f"{self.name}.json", results) or not roc.exists():
@@ -375,6 +408,6 @@ class Analysis(StageCache):
         write_json(path, {**environment(), "seconds": self.seconds(), **figures})
 
 
-def _load_arrays(path):
+def _load_scores(path):
     with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+        return arrays["scores"]

@@ -51,26 +51,9 @@ def results_folder() -> Path:
 
 
 def load_results(preset: str, *, folder: Path | None = None) -> dict[str, Any]:
-    """The figures of merit of a run.
+    """The figures of merit that ``hepgmm run`` wrote for a preset, or another command for all.
 
-    Parameters
-    ----------
-    preset
-        The name of the preset that was run.
-    folder
-        Where result files are; :func:`results_folder` when not given.
-
-    Returns
-    -------
-    dict
-        What ``hepgmm run`` wrote; every measured figure is ``{"value": …, "error": …}``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the preset has not been run; the message says how to.
-    ValueError
-        If the file is truncated or not JSON.
+    Every measured figure is ``{"value": …, "error": …}``.
     """
     path = (folder or results_folder()) / f"{preset}.json"
     if not path.is_file():
@@ -83,27 +66,7 @@ def load_results(preset: str, *, folder: Path | None = None) -> dict[str, Any]:
 
 
 def classifier_table(results: Mapping[str, Any]) -> str:
-    """A Markdown table of the classifiers' metrics beside the paper's.
-
-    Parameters
-    ----------
-    results
-        What :func:`load_results` gives: ``classifiers`` → name of a rung → its metrics.
-
-    Returns
-    -------
-    str
-        One row for each classifier and one for the paper's figures of it.
-
-    Examples
-    --------
-    >>> figure = {"value": 0.8, "error": 0.01}
-    >>> results = {"classifiers": {"deepsets": dict.fromkeys(METRICS, figure)}}
-    >>> print(classifier_table(results))
-    | classifier | AUC | accuracy | recall | precision |
-    |---|---|---|---|---|
-    | **DeepSets** | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 |
-    """
+    """A Markdown table of the classifiers' metrics, each followed by the paper's if it has some."""
     from hepgmm.classify.registry import classifier_class
 
     lines = ["| classifier | " + " | ".join(METRICS.values()) + " |", "|---" * 5 + "|"]
@@ -180,22 +143,7 @@ _PACKAGES = [
 
 
 def run_figures(analysis, *, seed: int) -> dict[str, Any]:
-    """Everything that is measured in one run.
-
-    Parameters
-    ----------
-    analysis
-        The :class:`hepgmm.Analysis`; it computes the stages that are not in its cache.
-    seed
-        Seed of the bootstrap over test events.
-
-    Returns
-    -------
-    dict
-        ``events`` in each sample, the ``mixture`` with its speckles under each cure,
-        ``classifiers`` and ``differences`` (:func:`classifier_figures`) and ``single_cut``
-        (:func:`single_cut_figures`).
-    """
+    """Everything that is measured in one run; the seed is that of the bootstrap."""
     parameters = analysis.parameters
     samples = analysis.datasets()
     cuts = {key: parameters["overlay"][key] for key in ("pt_min", "abs_eta_max")}
@@ -212,17 +160,7 @@ def run_figures(analysis, *, seed: int) -> dict[str, Any]:
 
 
 def draw_roc(path, analysis, *, seed: int) -> None:
-    """Draw the ROC curves of a run into an SVG file, which appears only when it is whole.
-
-    Parameters
-    ----------
-    path
-        The file.
-    analysis
-        The :class:`hepgmm.Analysis`.
-    seed
-        Seed of the bootstrap over test events.
-    """
+    """Draw the ROC curves of a run into an SVG file, which appears only when it is whole."""
     from matplotlib import pyplot
 
     from hepgmm.plots import save_svg, use_style
@@ -241,22 +179,8 @@ def classifier_figures(
 ) -> dict[str, dict[str, Any]]:
     """Metrics of every classifier on the same test events, and the paired differences in AUC.
 
-    Parameters
-    ----------
-    scores
-        Classifier -> probability of being signal, shape (n,).
-    test
-        The test sample, with masses.
-    seed
-        Seed of the bootstrap over test events.
-
-    Returns
-    -------
-    dict
-        ``classifiers``: name -> AUC, accuracy, recall and precision with bootstrap errors; under
-        ``per_mass`` the same for each mass alone against all the background, which is weighted to
-        count as much as the signal.
-        ``differences``: ``"a - b"`` -> AUC difference with its paired bootstrap error.
+    ``scores`` are by classifier, shape (n,). ``per_mass`` holds the metrics for each mass alone
+    against all the background, which is weighted to count as much as the signal.
     """
     masses = np.unique(test.mass[test.y == 1])
     classifiers = {}
@@ -281,23 +205,9 @@ def classifier_figures(
 def single_cut_figures(
     background: ak.Array, signal: ak.Array, *, cuts: Mapping[str, float], seed: int
 ) -> dict[str, dict[str, float]]:
-    """How well one cut on a pT separates the hard events before there is any pileup.
+    """Accuracy of one cut on a pT before there is any pileup, for as many events of each kind.
 
     The cut is chosen on half of the events and its accuracy measured on the other half.
-
-    Parameters
-    ----------
-    background, signal
-        Hard events without pileup, as many of each.
-    cuts
-        ``pt_min`` [GeV] and ``abs_eta_max`` of the tracks that count.
-    seed
-        Decides the halves and the bootstrap.
-
-    Returns
-    -------
-    dict
-        Accuracy with its error of a cut on the ``leading_pt`` and on the ``sum_pt`` of an event.
     """
     tracks = accept(ak.concatenate([background, signal]), **cuts)
     labels = np.repeat([0, 1], [len(background), len(signal)])
@@ -316,14 +226,7 @@ def single_cut_figures(
 
 
 def environment() -> dict[str, dict[str, Any]]:
-    """The versions of the packages and the kind of machine, for the provenance of a result.
-
-    Returns
-    -------
-    dict
-        ``versions``: package -> version; ``machine``: system, processor family, cores in use
-        and accelerator. Nothing that names the machine or its user.
-    """
+    """Versions of the packages and kind of machine; nothing that names the machine or its user."""
     import torch
 
     versions = {"python": platform.python_version()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from hepgmm.classify.registry import CLASSIFIERS, RUNGS, code_of
-from hepgmm.io.atomic import atomic_write
-from hepgmm.io.cache import alone, code_fingerprint, digest
+from hepgmm.io.cache import Store, code_fingerprint, digest
 
 __all__ = [
     "CURES",
@@ -23,6 +21,7 @@ __all__ = [
     "STAGES",
     "Stage",
     "StageCache",
+    "repeat",
     "rung_stage",
 ]
 
@@ -158,30 +157,28 @@ STAGES: dict[str, Stage] = {
         },
     ),
     **{name: rung_stage(name) for name in RUNGS},
-    "scores": Stage(
-        ".npz", keys=("training.classifiers",), needs=("datasets", "training.classifiers")
-    ),
+    # One file for each training of a rung, whose key is in its name, too.
+    "scores": Stage(".npz", needs=("datasets",)),
     "figures": Stage(
         ".json",
-        keys=("mixture.synthetic_events", "overlay.*", _CLIP),
-        needs=("qcd", "llp", "hgmm", "hgmm-scaled", "scores"),
+        keys=("mixture.synthetic_events", "overlay.*", _CLIP, "training.classifiers"),
+        needs=("qcd", "llp", "hgmm", "hgmm-scaled", "scores", "training.classifiers"),
         code=("analysis.figures", "pileup.speckles"),
     ),
 }
 
 
-class StageCache:
+class StageCache(Store):
     """The files of the stages of one run, and how they are called.
 
     Parameters
     ----------
-    parameters
+    parameters : dict
         Of the run, by group, as :func:`hepgmm.analysis.presets.load_preset` gives them.
-    name
+    name : str
         Of the run.
-    cache
-        Folder.
-    progress
+    cache : Path
+    progress : bool
         Show which stage is computed.
 
     Raises
@@ -191,18 +188,17 @@ class StageCache:
     """
 
     def __init__(self, parameters: dict, *, name: str, cache: Path, progress: bool):
-        self.parameters, self.name, self.cache, self.progress = parameters, name, cache, progress
-        for rung in parameters["training"]["classifiers"]:
+        super().__init__(cache)
+        self.parameters, self.name, self.progress = parameters, name, progress
+        for rung in self._rungs:
             if rung in STAGES and rung not in RUNGS:
                 raise ValueError(
                     f"training.classifiers: {rung!r} is a stage; name the rung otherwise"
                 )
-        self._kept: dict[Path, Any] = {}
         # All keys now: code that is edited during the run is not the code that runs.
         self._keys: dict[str, str] = {}
-        for stage in (*STAGES, *parameters["training"]["classifiers"]):
+        for stage in (*STAGES, *self._rungs):
             self.key(stage)
-        self._nested = 0.0  # seconds spent in the stages that the running one asked for
 
     @property
     def label(self) -> str:
@@ -210,58 +206,75 @@ class StageCache:
         name = self.parameters["preset"]
         return f"{name} preset" + (", modified" if self.name != name else "")
 
+    @property
+    def _rungs(self):
+        return self.parameters["training"]["classifiers"]
+
     def key(self, stage: str) -> str:
         """Digest of everything that decides the outcome of ``stage``."""
         if stage not in self._keys:
-            self._keys[stage] = self._key(stage)
+            entry = _stage(stage).chosen(self.parameters)
+            code = [code_fingerprint(*entry.code)]
+            if stage not in STAGES:  # a rung of the user's own
+                code += code_of(CLASSIFIERS[stage])
+            made = [stage, self.parameters["seed"], entry.inputs(self.parameters), code]
+            made.append([self.key(name) for name in entry.needs])
+            changes = self._changes(stage)
+            self._keys[stage] = digest([*made, changes] if changes else made)
         return self._keys[stage]
 
-    def _key(self, stage):
-        entry = _stage(stage).chosen(self.parameters)
-        code = [code_fingerprint(*entry.code)]
-        if stage not in STAGES:  # a rung of the user's own
-            code += code_of(CLASSIFIERS[stage])
-        needs = [self.key(name) for name in entry.needs]
-        return digest([stage, self.parameters["seed"], entry.inputs(self.parameters), code, needs])
+    def _changes(self, stage) -> dict:
+        """What decides the outcome of a stage beside the preset: nothing."""
+        return {}
 
     def path(self, stage: str, variant: str = "") -> Path:
         """Where the cache keeps ``stage``; ``variant`` tells apart the masses of ``llp``."""
         return self.cache / f"{stage}{variant}-{self.key(stage)}{_stage(stage).suffix}"
 
+    def scores_path(self, rung: str, number: int = 0) -> Path:
+        """Where the cache keeps what a training of a rung says of the test events."""
+        return self.path("scores", f"-{rung}{repeat(number)}-{self.key(rung)}")
+
     def seconds(self) -> dict[str, float]:
         """How long each stage in the cache took [s], without the stages that it needed."""
-        masses = [f"-{mass:g}" for mass in self.parameters["data"]["llp_masses"]]
-        stages = dict.fromkeys((*STAGES, *self.parameters["training"]["classifiers"]))
-        names = [(s, v) for s in stages for v in (masses if s == "llp" else [""])]
-        records = {s + v: self.path(s, v).with_suffix(".seconds") for s, v in names}
-        return {name: float(file.read_text()) for name, file in records.items() if file.is_file()}
+        files = {}
+        for stage in dict.fromkeys((*STAGES, *self._rungs)):
+            if stage == "llp":
+                masses = [f"-{mass:g}" for mass in self.parameters["data"]["llp_masses"]]
+                files |= {stage + mass: [self.path(stage, mass)] for mass in masses}
+            elif stage == "scores":
+                files[stage] = [self.scores_path(rung) for rung in self._rungs]
+            else:
+                files[stage] = [self.path(stage)]
+        took = {stage: [_seconds(path) for path in paths] for stage, paths in files.items()}
+        return {stage: sum(each) for stage, each in took.items() if None not in each}
+
+    def training_seconds(self, rung: str, number: int = 0) -> float | None:
+        """How long a training of a rung took [s]; None if the cache does not say."""
+        return _seconds(self.path(rung, repeat(number)))
 
     def _seed(self, stage):
         mixed = np.random.SeedSequence([self.parameters["seed"], zlib.crc32(stage.encode())])
         return int(mixed.generate_state(1)[0])
 
-    def _get(self, stage, make, load, variant=""):
-        """Load a stage; ``make(path)`` it first when the cache has none."""
-        path = self.path(stage, variant)
-        if path in self._kept:
-            return self._kept[path]
-        if not path.exists():
-            with alone(path):
-                if not path.exists():
-                    self._make(path, f"{stage}{variant}", make)
-        self._kept[path] = load(path)
-        return self._kept[path]
+    def _stage(self, stage, make, load, variant=""):
+        """A stage, made when the cache has none."""
+        return self._get(self.path(stage, variant), stage + variant, make, load)
 
-    def _make(self, path, what, make):
+    def _say(self, what):
         if self.progress:
             print(f"computing {what} ({self.label})", file=sys.stderr, flush=True)
-        start, outer, self._nested = time.perf_counter(), self._nested, 0.0
-        make(path)
-        elapsed = time.perf_counter() - start
-        with atomic_write(path.with_suffix(".seconds")) as temporary:
-            temporary.write_text(f"{elapsed - self._nested:.2f}")
-        self._nested = outer + elapsed
 
 
 def _stage(name):
     return STAGES.get(name) or rung_stage(name)
+
+
+def repeat(number: int) -> str:
+    """Variant of a training of a rung: the first one has none."""
+    return f"-{number}" if number else ""
+
+
+def _seconds(path):
+    record = path.with_suffix(".seconds")
+    return float(record.read_text()) if record.is_file() else None

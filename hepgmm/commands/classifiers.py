@@ -114,15 +114,10 @@ def _train_on_files(options, training, own):
 def _train_on_preset(options, training, own):
     """Train as the ladder does, whose training is taken if there is one."""
     from hepgmm.analysis.figures import environment
-    from hepgmm.classify import (
-        load_model,
-        make_classifier,
-        save_card,
-        save_model,
-    )
-    from hepgmm.classify.registry import classifier_class
-    from hepgmm.ladder import rung_figures
-    from hepgmm.ladder.settings import SETTINGS, Setting
+    from hepgmm.classify import save_card, save_model
+    from hepgmm.classify.metrics import rung_figures
+    from hepgmm.measure.plans import SETTINGS
+    from hepgmm.measure.variants import Variant
     from hepgmm.statistics import format_measurement
 
     if options.setting not in SETTINGS:
@@ -130,24 +125,18 @@ def _train_on_preset(options, training, own):
         raise ValueError(f"--setting: {options.setting!r} is not one of {known}")
     if own:
         raise ValueError(f"-p {next(iter(own))}: with --preset the model is that of the ladder")
-    setting = Setting(options.preset, **SETTINGS[options.setting], seed=options.seed)
-    done = setting.train(options.model, training=training or None)
-    weights = done.models[0]
-    if not weights.exists():
-        scores = weights.with_name(f"{weights.stem}-*.npz")
-        raise ValueError(f"{weights}: gone, though its scores are kept; remove {scores}")
-    model = load_model(weights)
-    samples = setting.samples()
-    network = hasattr(classifier_class(options.model), "architecture")
-    rung = make_classifier(options.model, **({"training": training} if network else {}))
-    figures = rung_figures(done.scores, samples["test"], seed=setting.seed)
-    save_model(options.output, model)
+    point = SETTINGS[options.setting]
+    variant = Variant.at(point, options.preset, seed=options.seed, train=training)
+    rung, scores = variant.trained(options.model), variant.scores_of(options.model)
+    samples, seed = variant.datasets(), variant.parameters["seed"]
+    figures = rung_figures(scores[None], samples["test"], seed=seed)
+    save_model(options.output, rung.model)
     save_card(
         options.output,
-        model,
+        rung.model,
         training={
             "setting": options.setting,
-            "preset": setting.training.parameters,
+            "preset": variant.parameters,
             "events": {name: len(part) for name, part in samples.items()},
             "settings": rung.settings,
         },
@@ -199,7 +188,7 @@ def fill_evaluate(command):
 def run_evaluate(options):
     """Show a classifier's metrics on other events, and write them if asked to."""
     from hepgmm.classify import load_model, predict
-    from hepgmm.ladder import rung_figures
+    from hepgmm.classify.metrics import rung_figures
 
     model = load_model(options.model)
     (sample,) = _labelled_parts(options.background, options.signal, 1.0, seed=options.seed)

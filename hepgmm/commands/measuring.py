@@ -19,10 +19,11 @@ def fill_benchmark(command):
     """Arguments of ``hepgmm benchmark``."""
     command.add_argument("part", choices=["mixture", "classifiers"], help="what to measure")
     command.add_argument("-n", "--events", type=count, default=1000, help="min-bias events (1000)")
-    command.add_argument("--largest", type=count, default=100, help="largest K of a scan (100)")
+    command.add_argument("--largest", type=count, help="largest K of a scan (100), of mixture")
     command.add_argument("--repeats", type=count, default=5, help="turns of each part (5)")
     parts = ["fit_many", "fit_one", "sampling", "curves"]
-    command.add_argument("--only", choices=parts, help="measure this again; OUTPUT keeps the rest")
+    again = "measure this again, of mixture; OUTPUT keeps the rest"
+    command.add_argument("--only", choices=parts, help=again)
     add_output(command, ".json", "also write JSON, and a figure beside it", required=False)
     add_seed(command)
 
@@ -30,15 +31,18 @@ def fill_benchmark(command):
 def run_benchmark(options):
     """Measure the engine, show the ratios, and write figures if asked to."""
     if options.part == "classifiers":
+        for name in ("only", "largest"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name}: of `benchmark mixture` alone; leave it out")
         return run_classifiers(options)
     from hepgmm import plots
-    from hepgmm.benchmark import PARTS, benchmark_mixture
+    from hepgmm.measure.speed import PARTS, benchmark_mixture
     from hepgmm.statistics import format_measurement
 
     figures = benchmark_mixture(
         options.events,
         parts=[options.only] if options.only else PARTS,
-        largest=options.largest,
+        largest=options.largest or 100,
         repeats=options.repeats,
         seed=options.seed,
         progress=lambda part: print(f"measuring: {part}", file=sys.stderr),
@@ -67,8 +71,8 @@ def run_benchmark(options):
 
 def run_classifiers(options):
     """Measure training and latency of the rungs and the overlay, and write figures."""
-    from hepgmm.benchmark.classifiers import benchmark_classifiers
-    from hepgmm.benchmark.overlaying import overlay_speed
+    from hepgmm.measure.speed import overlay_speed
+    from hepgmm.measure.speed_of_classifiers import benchmark_classifiers
     from hepgmm.statistics import format_measurement
 
     common = {"repeats": options.repeats, "seed": options.seed}
@@ -110,7 +114,8 @@ def fill_fidelity(command):
 
 def run_fidelity(options):
     """Measure the generators, write the figures and show their table."""
-    from hepgmm.fidelity import fidelity_table, measure_fidelity
+    from hepgmm.measure.generators import measure_fidelity
+    from hepgmm.measure.tables import as_text, fidelity_rows
     from hepgmm.pileup.base import GENERATORS
 
     unknown = set(options.only or ()) - set(GENERATORS)
@@ -129,7 +134,7 @@ def run_fidelity(options):
         transformer=not options.quick,
         progress=lambda step: print(step, file=sys.stderr, flush=True),
     )
-    print(fidelity_table(figures).to_string())
+    print(as_text(fidelity_rows(figures)))
 
 
 def fill_studies(command):
@@ -150,9 +155,9 @@ def fill_studies(command):
 def run_studies(options):
     """Measure the studies, write their figures and draw each."""
     from hepgmm import plots
+    from hepgmm.measure import STUDIES, measure_studies
     from hepgmm.plots.measure import study_panel
     from hepgmm.statistics import format_measurement
-    from hepgmm.studies import STUDIES, measure_studies
 
     chosen = {"names": options.rungs} if options.rungs else {}
     figures = measure_studies(
@@ -199,11 +204,11 @@ def fill_ladder(command):
 def run_ladder(options):
     """Train the classifiers, write their figures, draw them and show the tables."""
     from hepgmm import plots
-    from hepgmm.ladder import SETTINGS, climb, ladder_table
-    from hepgmm.ladder.tables import COLUMNS, REJECTIONS
+    from hepgmm.measure import SETTINGS, measure_ladder
+    from hepgmm.measure.tables import COLUMNS, REJECTIONS, as_text, ladder_rows
     from hepgmm.plots.classify import rejection_curves
 
-    figures = climb(
+    figures = measure_ladder(
         options.output,
         preset=options.preset,
         names=options.only,
@@ -218,7 +223,7 @@ def run_ladder(options):
         curves = rejection_curves(figures["settings"][setting]["rungs"], title=setting)
         plots.save_svg(options.output.with_name(f"{options.output.stem}_{setting}.svg"), curves)
         print(f"setting: {setting}")
-        print(ladder_table(figures, setting, COLUMNS | REJECTIONS).to_string())
+        print(as_text(ladder_rows(figures, setting, COLUMNS | REJECTIONS)))
 
 
 def fill_plan(command):

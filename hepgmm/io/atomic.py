@@ -13,7 +13,6 @@ from typing import Any
 
 __all__ = [
     "atomic_write",
-    "read_figures",
     "write_json",
 ]
 
@@ -103,45 +102,3 @@ def write_json(path: str | os.PathLike, values: Any) -> bool:
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return True
-
-
-def read_figures(path: str | os.PathLike, about: dict, part: str) -> dict:
-    """Figures that a file holds already, if they were measured in the same way.
-
-    Parameters
-    ----------
-    path
-        A JSON file that :func:`write_json` wrote, or none yet.
-    about
-        What decides the figures; the file has to hold the same.
-    part
-        Key of the figures.
-
-    Returns
-    -------
-    dict
-        What the file holds, or ``about`` with an empty ``part``.
-
-    Raises
-    ------
-    ValueError
-        If the file is of something else, or was measured otherwise.
-
-    Examples
-    --------
-    >>> read_figures("not/there.json", {"seed": 1}, "studies")
-    {'seed': 1, 'studies': {}}
-    """
-    path = Path(path)
-    if not path.is_file():
-        return about | {part: {}}
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        kept = None
-    if not isinstance(kept, dict) or not isinstance(kept.get(part), dict):
-        raise ValueError(f"{path}: not a file of {part} and their figures; name another one")
-    other = [key for key in about if kept.get(key) != about[key]]
-    if other:
-        raise ValueError(f"{path}: of other {', '.join(other)}; name another file, or remove it")
-    return kept

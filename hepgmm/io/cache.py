@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import functools
 import hashlib
 import json
 import os
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from hepgmm.io.atomic import atomic_write
 
 __all__ = [
-    "alone",
+    "Store",
     "cache_folder",
     "code_fingerprint",
     "digest",
@@ -129,26 +131,53 @@ def cache_folder() -> Path:
     return root / "_cache" if root else Path.home() / ".cache" / "hepgmm"
 
 
+class Store:
+    """Files of a folder, each made once and by one process; others that ask for it wait."""
+
+    def __init__(self, cache: Path):
+        self.cache = cache
+        self._kept: dict[Path, Any] = {}
+        self._nested = 0.0  # seconds spent on the files that the one being made asked for
+
+    def _say(self, what: str) -> None:
+        """Told what is made, before it is."""
+
+    def _get(self, path: Path, what: str, make, load):
+        """What ``load(path)`` gives; ``make(path)`` comes first when there is no file.
+
+        Beside the file lies how long it took: what ``make`` returns [s], or else what its run took
+        without the files that it asked for.
+        """
+        if path not in self._kept:
+            if not path.exists():
+                with _alone(path):
+                    if not path.exists():
+                        self._say(what)
+                        self._make(path, make)
+            self._kept[path] = load(path)
+        return self._kept[path]
+
+    def _make(self, path, make):
+        start, outer, self._nested = time.perf_counter(), self._nested, 0.0
+        seconds = make(path)
+        elapsed = time.perf_counter() - start
+        with atomic_write(path.with_suffix(".seconds")) as temporary:
+            temporary.write_text(f"{elapsed - self._nested if seconds is None else seconds:.2f}")
+        self._nested = outer + elapsed
+
+
 @contextmanager
-def alone(path: Path):
-    """Make a file of the cache while no other process does; one that wants to waits, and says so.
-
-    The lock lies in ``locks/`` beside the file, and falls with the process that holds it.
-
-    Parameters
-    ----------
-    path
-        The file; look once more, inside, whether it is there by now.
-    """
+def _alone(path):
+    """Hold the lock of a file, in ``locks/`` beside it; the lock falls with the process."""
     folder = path.parent / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / path.name)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"waiting for another process that makes {path.name}", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
+    with open(folder / path.name, "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"waiting for another process that makes {path.name}"
+            print(message, file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: two processes may make the same file
         yield
-    finally:
-        lock.release()

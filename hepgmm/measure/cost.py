@@ -8,35 +8,13 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = [
-    "plan",
-    "training_flops",
-    "training_operations",
-]
+__all__ = ["plan", "training_flops", "training_operations"]
 
 
 def training_operations(model, n_tracks: int) -> float:
     """Floating-point operations of one event, forward and backward: matrix products alone.
 
     Counted by PyTorch, two for each multiplication with its addition.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A network of this package.
-    n_tracks
-        Of the event.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> from hepgmm.classify import MLP
-    >>> forward = 2 * (5 * 32 + 32 * 32) * 80 + 2 * 32
-    >>> training_operations(MLP(n_layers=2), 80) == 3 * forward - 2 * 5 * 32 * 80
-    True
     """
     # Only this way of computing attention is made of products that the counter knows.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
@@ -46,31 +24,15 @@ def training_operations(model, n_tracks: int) -> float:
     return counter.get_total_flops() / 2
 
 
-#: Sustained TFLOP/s of a GPU on networks as small as these: far below what a card promises, since
-#: most of the time goes into starting kernels. An assumption, not a measurement.
+#: Sustained TFLOP/s of a GPU on networks as small as these, where most of the time goes into
+#: starting kernels. An assumption, not a measurement.
 TFLOPS = 1.0
 
 
 def training_flops(parameters: Mapping) -> float:
-    """Floating-point operations to train the paper's transformer: matrix products alone.
+    """Floating-point operations to train the paper's transformer with a preset's parameters.
 
-    Forward and backward, counted by PyTorch, times the training events and epochs.
-
-    Parameters
-    ----------
-    parameters
-        Of a preset, as :func:`hepgmm.analysis.presets.load_preset` gives them.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> from hepgmm import load_preset
-    >>> one = training_flops(load_preset("quick", training={"epochs_transformer": 1}))
-    >>> training_flops(load_preset("quick", training={"epochs_transformer": 5})) / one
-    5.0
+    Matrix products alone, forward and backward, times the training events and epochs.
     """
     from hepgmm.classify import Transformer
 
@@ -84,37 +46,8 @@ def plan(parameters: Mapping, measured: Mapping, *, tflops: float = TFLOPS) -> d
     """Seconds of each stage of a preset, scaled from those of a measured run.
 
     Collisions, fits and overlay grow with the number of events, trainings with events times epochs,
-    that of the transformer with its operations. Trees count as one epoch.
-
-    Parameters
-    ----------
-    parameters
-        Of the preset, as :func:`hepgmm.analysis.presets.load_preset` gives them.
-    measured
-        A result file of a run, as :func:`hepgmm.analysis.figures.load_results` reads it.
-    tflops
-        Sustained TFLOP/s of a GPU, for the last entry.
-
-    Returns
-    -------
-    dict
-        Stage → seconds on the machine of the measured run; ``total``, their sum; and
-        ``transformer on a GPU``, seconds of that stage at ``tflops``.
-
-    Raises
-    ------
-    ValueError
-        If the measured run lacks a stage, or tflops is not above 0.
-
-    Examples
-    --------
-    >>> from hepgmm import load_preset
-    >>> quick = load_preset("quick")
-    >>> measured = {"parameters": quick, "seconds": dict.fromkeys(_sizes(quick), 1.0)}
-    >>> plan(load_preset("quick", training={"epochs_mlp": 20}), measured)["mlp"] == 20 / (
-    ...     quick["training"]["epochs_mlp"]
-    ... )
-    True
+    that of the transformer with its operations. Trees count as one epoch. To the stages come their
+    ``total``, and ``transformer on a GPU``, seconds of that stage at ``tflops`` (sustained).
     """
     if not tflops > 0:
         raise ValueError(f"tflops = {tflops}: give a number above 0")

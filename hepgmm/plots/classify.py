@@ -294,7 +294,7 @@ def rejection_curves(rungs: Mapping, *, title: str):
     Parameters
     ----------
     rungs
-        Name → ``title`` and ``roc``, as :func:`hepgmm.ladder.climb` gives them.
+        Name → ``title`` and ``roc``, as :func:`hepgmm.measure.measure_ladder` gives them.
     title
         What is compared.
 

@@ -22,9 +22,9 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     Parameters
     ----------
     study
-        A :class:`~hepgmm.studies.Study`.
+        A :class:`~hepgmm.measure.Study`.
     rows
-        Its settings as :func:`~hepgmm.studies.measure_studies` gives them.
+        Its settings as :func:`~hepgmm.measure.measure_studies` gives them.
     label
         What the figure says of its origin, such as ``"standard preset"``.
     figures
@@ -37,7 +37,7 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
 
     Examples
     --------
-    >>> from hepgmm.studies import STUDIES
+    >>> from hepgmm.measure import STUDIES
     >>> auc = {"auc": {"value": 0.8, "error": 0.01}}
     >>> row = {"value": 60, "rungs": {"trees": {"title": "Boosted trees", "figures": auc}}}
     >>> figure = study_panel(STUDIES["mu"], [row], label="toy")

@@ -83,7 +83,7 @@ def cost_scan(scan, *, title: str):
     ----------
     scan
         Tracks, width, heads, blocks → value → ``{"value", "error"}`` in events a second, as
-        :func:`hepgmm.benchmark.classifiers.benchmark_classifiers` gives them.
+        :func:`hepgmm.measure.speed_of_classifiers.benchmark_classifiers` gives them.
     title
         What is measured.
 

@@ -35,11 +35,11 @@ def test_a_second_process_waits_for_the_file_that_a_first_one_makes(tmp_path, mo
         path.write_text("events")
 
     def ask():
-        second._get("minbias", lambda path: made.append("twice"), Path.read_text)
+        second._stage("minbias", lambda path: made.append("twice"), Path.read_text)
 
     thread = threading.Thread(target=ask)
     monkeypatch.setattr("hepgmm.io.cache.print", lambda *_, **__: waiting.set(), raising=False)
-    assert first._get("minbias", make, Path.read_text) == "events"
+    assert first._stage("minbias", make, Path.read_text) == "events"
     thread.join(60)
     assert made == [first.path("minbias").name]
     assert second._kept == first._kept
@@ -100,10 +100,10 @@ def test_every_parameter_decides_some_stage():
 @pytest.mark.parametrize(
     ("change", "recomputed"),
     [
-        ({"training": {"epochs_mlp": 31}}, {"mlp", "scores", "figures"}),
-        ({"training": {"epochs_transformer": 9}}, {"transformer", "scores", "figures"}),
-        ({"training": {"batch_size": 64}}, {*RUNGS, "scores", "figures"} - {"pt_cut", "trees"}),
-        ({"training": {"classifiers": ["mlp", "trees"]}}, {"scores", "figures"}),
+        ({"training": {"epochs_mlp": 31}}, {"mlp", "figures"}),
+        ({"training": {"epochs_transformer": 9}}, {"transformer", "figures"}),
+        ({"training": {"batch_size": 64}}, {*RUNGS, "figures"} - {"pt_cut", "trees"}),
+        ({"training": {"classifiers": ["mlp", "trees"]}}, {"figures"}),
         ({"overlay": {"mu": 61}}, OVERLAID),
         (
             {"mixture": {"clip_eigenvalues": 0.1}},
@@ -141,6 +141,18 @@ def test_samples_depend_on_the_pileup_that_is_in_them(pileup, change, recomputed
     before, after = Analysis("quick", **chosen), Analysis("quick", **chosen, mixture=change)
     changed = {stage for stage in OVERLAID if before.key(stage) != after.key(stage)}
     assert changed == recomputed | {"figures"}
+
+
+def test_scores_are_of_one_rung_and_its_test_events():
+    before = Analysis("quick")
+    for change, others in (
+        ({"training": {"epochs_mlp": 31}}, {"mlp"}),
+        ({"training": {"classifiers": ["mlp", "trees"]}}, set()),
+        ({"overlay": {"mu": 61}}, set(RUNGS)),
+    ):
+        after = Analysis("quick", **change)
+        assert {r for r in RUNGS if before.scores_path(r) != after.scores_path(r)} == others
+    assert before.scores_path("mlp", 1) != before.scores_path("mlp")
 
 
 def test_code_that_is_edited_during_a_run_does_not_name_its_outcome(monkeypatch):

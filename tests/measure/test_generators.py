@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import awkward as ak
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 from hepgmm import plots
 from hepgmm.cli import main
 from hepgmm.events import make_events
-from hepgmm.fidelity import fidelity_table, measure_fidelity, size_table
-from hepgmm.fidelity.collisions import MIN_TRACKS, Collisions
-from hepgmm.fidelity.suite import average
-from hepgmm.fidelity.transfer import transfer_loss
+from hepgmm.measure.generators import (
+    MIN_TRACKS,
+    Collisions,
+    average,
+    measure_fidelity,
+    transfer_loss,
+)
+from hepgmm.measure.tables import as_text, fidelity_rows, fidelity_table, size_table
 from hepgmm.pileup.base import GENERATORS, load_generator, make_generator
 
 NAMES = ("oversampling_rotated", "shared")
@@ -75,8 +80,19 @@ def test_tables_have_a_line_for_each_generator(figures):
     assert list(table.index) == ["real against real", *titles]
     assert (table.loc[titles, ["AUC, events", "nearest", "ΔAUC, trees"]] != "–").all(axis=None)
     assert (table["AUC, transformer"] == "–").all()
+    lines = as_text(fidelity_rows(figures)).splitlines()
+    assert len(lines) == 4 and len({*map(len, lines)}) == 1
+    assert all(heading in lines[0] for heading in table)
     sizes = size_table(figures, "auc_events")
     assert list(sizes.index) == ["200 events"] and set(sizes.columns) == set(titles)
+
+
+def test_the_command_shows_its_table_without_pandas(figures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setattr("hepgmm.measure.generators.measure_fidelity", lambda *_, **__: figures)
+    assert main(["fidelity", "-o", f"{tmp_path}/f.json"]) == 0
+    shown = capsys.readouterr().out
+    assert all(GENERATORS[name].title in shown for name in NAMES) and "AUC, events" in shown
 
 
 def test_losses_are_paired():
@@ -97,12 +113,14 @@ def test_average_has_the_error_of_the_test_and_of_the_samples():
     assert average(rows[:1], 0.2)["error"] == pytest.approx(0.02)
 
 
-def test_kinds_of_collisions_differ_and_are_kept(tmp_path):
-    collisions = Collisions(3, folder=tmp_path, progress=lambda step: None)
+def test_kinds_of_collisions_differ_and_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEPGMM_CACHE", str(tmp_path))
+    collisions = Collisions(3, progress=lambda step: None)
     training, test = (collisions.pileup(kind, 40) for kind in ("training", "test"))
     assert ak.all(ak.num(training) >= MIN_TRACKS)
     assert not np.array_equal(ak.flatten(training.pt)[:20], ak.flatten(test.pt)[:20])
-    assert ak.array_equal(training, collisions.pileup("training", 40))
+    again = Collisions(3, progress=lambda step: pytest.fail(step))
+    assert ak.array_equal(training, again.pileup("training", 40))
     hard, mass = collisions.hard("train_hard", 8)
     assert len(hard) == 8 and mass.tolist() == [0] * 4 + [100] * 2 + [500] * 2
 

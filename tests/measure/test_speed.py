@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from hepgmm import plots
-from hepgmm.benchmark import PARTS, benchmark_mixture, timing
-from hepgmm.benchmark.fits import FLOOR, lowest_bics, reference_fits
 from hepgmm.cli import main
+from hepgmm.measure import speed
+from hepgmm.measure.speed import (
+    FLOOR,
+    PARTS,
+    benchmark_mixture,
+    compare_criteria,
+    lowest_bics,
+    overlay_speed,
+    reference_fits,
+)
 from hepgmm.mixture import GaussianMixture
 from hepgmm.mixture.em import MAX_ITERATIONS, TOLERANCE
 
@@ -93,10 +101,23 @@ def test_the_reference_is_scored_on_its_own_event():
 
 def test_every_turn_begins_with_another_task():
     order = []
-    timing.in_turns({name: (lambda name=name: order.append(name)) for name in "abc"}, 3)
+    speed.in_turns({name: (lambda name=name: order.append(name)) for name in "abc"}, 3)
     assert "".join(order) == "abcbcacab"
 
 
 def test_ratios_are_taken_turn_by_turn():
     # A machine that is three times slower in the second turn: the ratio is 2 in both.
-    assert timing.ratio(np.array([2.0, 6.0]), np.array([1.0, 3.0])) == {"value": 2.0, "error": 0.0}
+    assert speed.ratio(np.array([2.0, 6.0]), np.array([1.0, 3.0])) == {"value": 2.0, "error": 0.0}
+
+
+def test_overlay_is_timed_with_every_pileup():
+    figures = overlay_speed(n_hard=20, n_pileup=60, mu=5, repeats=2)
+    assert set(figures["per_second"]) == set(figures["peak_mb"]) == {"real", "hgmm", "shared"}
+    for rate in figures["per_second"].values():
+        assert rate["value"] > 0
+    assert min(figures["peak_mb"].values()) > 0
+
+
+def test_criteria_that_differ_by_less_than_one_are_the_same():
+    criteria = compare_criteria(np.array([-3.0, 0.5, 2.0, 0.0]), np.zeros(4))
+    assert criteria == {"median": 0.25, "worse": 1, "better": 1}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hepgmm.benchmark import classifiers
-from hepgmm.benchmark.overlaying import overlay_speed
 from hepgmm.classify.networks import Transformer
 from hepgmm.classify.registry import CLASSIFIERS
+from hepgmm.cli import main
+from hepgmm.measure import speed_of_classifiers as classifiers
 from hepgmm.measure.cost import training_operations
 
 
@@ -44,9 +44,9 @@ def test_every_network_is_timed(monkeypatch):
         classifiers.benchmark_classifiers(names=("mlp",))
 
 
-def test_overlay_is_timed_with_every_pileup():
-    figures = overlay_speed(n_hard=20, n_pileup=60, mu=5, repeats=2)
-    assert set(figures["per_second"]) == set(figures["peak_mb"]) == {"real", "hgmm", "shared"}
-    for rate in figures["per_second"].values():
-        assert rate["value"] > 0
-    assert min(figures["peak_mb"].values()) > 0
+def test_what_is_of_the_mixture_is_refused_before_anything_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(classifiers, "benchmark_classifiers", lambda **_: pytest.fail("measured"))
+    for option in ("--only curves", "--largest 9"):
+        assert main(f"benchmark classifiers {option}".split()) == 2
+        name = option.split()[0]
+        assert f"{name}: of `benchmark mixture` alone; leave it out" in capsys.readouterr().err

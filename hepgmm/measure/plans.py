@@ -1,30 +1,30 @@
-"""The studies: what is varied, and over which values."""
+"""Catalogues of what is varied: the settings of the ladder, and the studies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["STUDIES", "Point", "Study"]
+__all__ = ["EVENTS", "SETTINGS", "STUDIES", "Point", "Study"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of a study.
+    """One setting: what differs from a preset.
 
     Attributes
     ----------
-    value
-        Where it stands on the axis: a number, or a phrase.
-    groups
+    value : float or str
+        Where it stands on the axis of a study, or its name.
+    groups : mapping
         Keys of the preset to change, by group, in training and in test.
-    test
-        Further ones in the test alone, or None.
-    change
-        Name of a change of the samples, from ``hepgmm.classify.changes.CHANGES``, or None.
-    events
+    test : mapping, optional
+        Further ones in the test alone.
+    change : str, optional
+        Of the samples, from ``hepgmm.measure.changes.CHANGES``.
+    events : float
         How many training and validation events are used, in parts of all of them.
-    fresh
+    fresh : bool, optional
         Whether networks have fresh pileup in every epoch; None: those that ask for it.
     """
 
@@ -42,41 +42,52 @@ class Study:
 
     Attributes
     ----------
-    title, axis
+    title, axis : str
         What figures say.
-    points
+    points : tuple of Point
         In the order of the axis.
-    scale
+    scale : str
         "linear" or "log" for numbers, "phrases" for phrases.
-    figures
+    figures : mapping
         The figures of merit that are shown, each with what its legend adds to the classifier.
-    more
+    more : tuple of str
         Rungs that are measured beside those of all studies.
-    trainings
+    trainings : int
         The least number of each rung.
     """
 
     title: str
     axis: str
     points: tuple[Point, ...]
-    scale: str = "linear"
+    scale: str = "phrases"
     figures: Mapping[str, str] = field(default_factory=lambda: {"auc": ""})
     more: tuple[str, ...] = ()
     trainings: int = 1
 
 
-def _series(group, key, values, **more):
-    return tuple(Point(value, {group: {key: value}}, **more) for value in values)
+def _series(group, key, values):
+    return tuple(Point(value, {group: {key: value}}) for value in values)
 
 
-def _pileup(label, training, test=None):
-    other = {"overlay": {"pileup": test}} if test else None
-    return Point(label, {"overlay": {"pileup": training}}, test=other)
+_HGMM, _SHARED, _REAL = ({"overlay": {"pileup": name}} for name in ("hgmm", "shared", "real"))
+_LADDER = _series("overlay", "dz_reference", ("origin", "reconstructed", "hard"))
+_LADDER += Point("real", _SHARED, _REAL), Point("detector", _SHARED, _REAL, change="smeared")
+SETTINGS = {str(point.value): point for point in _LADDER}
+"""Settings of the ladder: what dz is measured from, with the preset's pileup; then training with
+pileup of a ``SharedGMM`` and test with real pileup, with and without a detector's resolution."""
 
-
+#: Keys of the preset that the studies change: fewer events, of which more are for the test.
+EVENTS = {
+    "data": {"n_qcd": 8000, "n_llp_per_mass": 4000, "llp_masses": [100.0, 500.0]},
+    "training": {"test_fraction": 0.4},
+    "overlay": {"pileup": "shared"},
+}
 STUDIES: dict[str, Study] = {
     "mu": Study(
-        "Pileup", "mean number of pileup events μ", _series("overlay", "mu", (0, 20, 60, 100, 200))
+        "Pileup",
+        "mean number of pileup events μ",
+        _series("overlay", "mu", (0, 20, 60, 100, 200)),
+        scale="linear",
     ),
     "ctau": Study(
         "Lifetime of the neutralino",
@@ -97,6 +108,7 @@ STUDIES: dict[str, Study] = {
         "Hardness of the background",
         r"lowest $\hat{p}_T$ of the QCD process [GeV]",
         _series("data", "pt_hat_min", (20, 50, 100)),
+        scale="linear",
     ),
     "training": Study(
         "Size of the training",
@@ -112,7 +124,6 @@ STUDIES: dict[str, Study] = {
             Point("|η| < 2.5, exact", {"overlay": {"abs_eta_max": 2.5}}),
             Point("|η| < 2.5, resolution", {"overlay": {"abs_eta_max": 2.5}}, change="smeared"),
         ),
-        scale="phrases",
     ),
     "tracks": Study(
         "Tracks kept",
@@ -128,19 +139,17 @@ STUDIES: dict[str, Study] = {
             Point("a reconstructed vertex", {"overlay": {"dz_reference": "reconstructed"}}),
             Point("the true vertex (oracle)", {"overlay": {"dz_reference": "hard"}}),
         ),
-        scale="phrases",
     ),
     "pileup": Study(
         "Pileup, real or synthetic",
         "pileup in training → in test",
         (
-            _pileup("real\n→ real", "real"),
-            _pileup("SharedGMM\n→ real", "shared", "real"),
-            _pileup("paper's HGMM\n→ real", "hgmm", "real"),
-            _pileup("real\n→ SharedGMM", "real", "shared"),
-            _pileup("real\n→ paper's HGMM", "real", "hgmm"),
+            Point("real\n→ real", _REAL),
+            Point("SharedGMM\n→ real", _SHARED, _REAL),
+            Point("paper's HGMM\n→ real", _HGMM, _REAL),
+            Point("real\n→ SharedGMM", _REAL, _SHARED),
+            Point("real\n→ paper's HGMM", _REAL, _HGMM),
         ),
-        scale="phrases",
     ),
     "fresh": Study(
         "Pileup of an epoch",
@@ -149,7 +158,6 @@ STUDIES: dict[str, Study] = {
             Point("the same in every epoch", events=0.25, fresh=False),
             Point("fresh in every epoch", events=0.25, fresh=True),
         ),
-        scale="phrases",
         more=("pooled_transformer",),
         trainings=3,
     ),
@@ -163,7 +171,6 @@ STUDIES: dict[str, Study] = {
             Point("d0 and dz", change="without_distances"),
             Point("phi", change="without_phi"),
         ),
-        scale="phrases",
     ),
     "masses": Study(
         "Masses that training did not see",
@@ -173,13 +180,7 @@ STUDIES: dict[str, Study] = {
             Point("300, 1000: not seen", test={"data": {"llp_masses": [300.0, 1000.0]}}),
             Point("300, 1000: seen", {"data": {"llp_masses": [300.0, 1000.0]}}),
         ),
-        scale="phrases",
-        figures={
-            "auc_100": "100 GeV",
-            "auc_500": "500 GeV",
-            "auc_300": "300 GeV",
-            "auc_1000": "1000 GeV",
-        },
+        figures={f"auc_{mass}": f"{mass} GeV" for mass in (100, 500, 300, 1000)},
     ),
 }
-"""Name → study."""
+"""Name → study, each measured with the events of ``EVENTS``."""

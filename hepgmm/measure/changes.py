@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,8 @@ from hepgmm.crossings.samples import COLUMNS, Sample
 
 __all__ = ["CHANGES", "smeared", "without"]
 
-#: Edges in GeV of the bins of pT, and in each the resolution of d0 and of dz in mm.
+#: Edges in GeV of the bins of pT, and in each the resolution of d0 and of dz in mm: those of the
+#: ATLAS card of Delphes.
 PT_EDGES = (1.0, 2.0, 4.0, 6.0, 10.0, 15.0)
 RESOLUTION = {
     "d0": (0.080, 0.045, 0.028, 0.020, 0.016, 0.014, 0.0115),
@@ -20,60 +22,14 @@ RESOLUTION = {
 
 
 def without(sample: Sample, names, *, seed=None) -> Sample:
-    """The sample with parameters of the tracks set to 0.
-
-    Parameters
-    ----------
-    sample
-        Labelled events.
-    names
-        From ``hepgmm.crossings.samples.COLUMNS``.
-    seed
-        Not needed.
-
-    Returns
-    -------
-    Sample
-
-    Examples
-    --------
-    >>> sample = Sample(np.ones((1, 1, 5)), np.ones((1, 1)), [1])
-    >>> without(sample, ["d0"]).X.tolist()
-    [[[1.0, 1.0, 1.0, 0.0, 1.0]]]
-    """
+    """The sample with parameters of the tracks, names from ``COLUMNS``, set to 0."""
     X = sample.X.copy()
     X[..., [COLUMNS.index(name) for name in names]] = 0.0
-    return Sample(X, sample.mask, sample.y, sample.mass, sample.hard)
+    return replace(sample, X=X)
 
 
 def smeared(sample: Sample, *, seed) -> Sample:
-    """The sample with d0 and dz as a detector of the ATLAS kind measures them.
-
-    Gaussian, with widths that fall with pT from 80 and 140 µm below 1 GeV to 12 and 47 µm: those of
-    the ATLAS card of Delphes.
-
-    Parameters
-    ----------
-    sample
-        Labelled events with pT in GeV.
-    seed
-        Anything that ``numpy.random.default_rng`` takes.
-
-    Returns
-    -------
-    Sample
-
-    Raises
-    ------
-    ValueError
-        If the sample has no pT in GeV.
-
-    Examples
-    --------
-    >>> sample = Sample(np.zeros((2000, 1, 6)), np.ones((2000, 1)), [1] * 2000)
-    >>> round(float(smeared(sample, seed=1).X[..., 3].std()), 2)
-    0.08
-    """
+    """The sample with d0 and dz as a detector measures them; its X needs pT in GeV."""
     if sample.X.shape[2] < len(COLUMNS):
         raise ValueError("smeared: the sample has no pT in GeV, which decides the resolution")
     rng, X = np.random.default_rng(seed), sample.X.copy()
@@ -81,7 +37,7 @@ def smeared(sample: Sample, *, seed) -> Sample:
     for name, widths in RESOLUTION.items():
         noise = rng.standard_normal(pt_bin.shape) * np.array(widths)[pt_bin]
         X[..., COLUMNS.index(name)] += noise * sample.mask
-    return Sample(X, sample.mask, sample.y, sample.mass, sample.hard)
+    return replace(sample, X=X)
 
 
 CHANGES: dict[str, Callable] = {

@@ -12,14 +12,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hepgmm.analysis.figures import environment
-from hepgmm.benchmark.timing import in_turns, ratio, summary
 from hepgmm.classify.features import TrackFeatures
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
 from hepgmm.classify.networks import Transformer
 from hepgmm.classify.registry import classifier_class, classifier_names
 from hepgmm.classify.storage import export_onnx, onnx_latency
+from hepgmm.cores import one_thread
 from hepgmm.crossings.samples import Sample
 from hepgmm.measure.cost import training_operations
+from hepgmm.measure.speed import in_turns, ratio, summary
 
 __all__ = ["TorchTransformer", "benchmark_classifiers"]
 
@@ -28,22 +29,14 @@ BATCH = 128
 #: The paper's.
 DROPOUT = 0.1
 #: What the paper's transformer is varied in, one at a time.
-SCAN = {
-    "n_tracks": (20, 40, 80, 160),
-    "width": (16, 32, 64, 128),
-    "n_heads": (1, 2, 4, 8),
-    "n_blocks": (1, 2, 4, 6),
-}
+SCAN = {"n_tracks": (20, 40, 80, 160), "width": (16, 32, 64, 128)}
+SCAN |= {"n_heads": (1, 2, 4, 8), "n_blocks": (1, 2, 4, 6)}
 #: Side of the square matrices whose product shows what the core can do.
 SIDE = 1024
 
 
 class TorchTransformer(nn.Module):
-    """The paper's transformer with ``torch.nn.TransformerEncoder``, as a tutorial would write it.
-
-    The same function as :class:`hepgmm.classify.Transformer` of the same weights, which
-    :meth:`copy` takes over.
-    """
+    """Our transformer with ``torch.nn.TransformerEncoder``, of the same weights and function."""
 
     def __init__(self, model: Transformer):
         super().__init__()
@@ -51,15 +44,9 @@ class TorchTransformer(nn.Module):
         width = shape["width"]
         self.features = TrackFeatures(shape["features"])
         self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
-        layer = nn.TransformerEncoderLayer(
-            width,
-            shape["n_heads"],
-            shape["feedforward"],
-            shape["dropout"],
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
+        sizes = (shape[name] for name in ("n_heads", "feedforward", "dropout"))
+        options = {"activation": "gelu", "batch_first": True, "norm_first": True}
+        layer = nn.TransformerEncoderLayer(width, *sizes, **options)
         self.blocks = nn.TransformerEncoder(layer, shape["n_blocks"], enable_nested_tensor=False)
         self.decoder = HiddenLayers(width, width, 3, F.gelu, normalise=False)
         self.output = nn.Linear(width, 1)
@@ -70,15 +57,11 @@ class TorchTransformer(nn.Module):
         for name in ("features", "encoder", "decoder", "output"):
             getattr(self, name).load_state_dict(getattr(model, name).state_dict())
         for theirs, ours in zip(self.blocks.layers, model.blocks, strict=True):
-            pairs = (
-                (theirs.norm1, ours.attention_norm),
-                (theirs.self_attn.out_proj, ours.attention_output),
-                (theirs.norm2, ours.feedforward_norm),
-                (theirs.linear1, ours.expand),
-                (theirs.linear2, ours.contract),
-            )
-            for to, source in pairs:
-                to.load_state_dict(source.state_dict())
+            theirs.norm1.load_state_dict(ours.attention_norm.state_dict())
+            theirs.self_attn.out_proj.load_state_dict(ours.attention_output.state_dict())
+            theirs.norm2.load_state_dict(ours.feedforward_norm.state_dict())
+            theirs.linear1.load_state_dict(ours.expand.state_dict())
+            theirs.linear2.load_state_dict(ours.contract.state_dict())
             with torch.no_grad():
                 theirs.self_attn.in_proj_weight.copy_(ours.queries_keys_values.weight)
                 theirs.self_attn.in_proj_bias.copy_(ours.queries_keys_values.bias)
@@ -91,40 +74,14 @@ class TorchTransformer(nn.Module):
         return self.output(self.decoder(total)).squeeze(-1)
 
 
-def benchmark_classifiers(
-    *, names=None, n_events: int = 512, repeats: int = 5, seed: int = 1
-) -> dict:
+def benchmark_classifiers(*, names=None, n_events=512, repeats=5, seed=1) -> dict:
     """Measure training of every network, and latency of every rung of the ladder, on one core.
 
-    Parameters
-    ----------
-    names
-        Rungs, the paper's transformer among them; all of the ladder when not given.
-    n_events
-        Events of an epoch, each of 80 tracks drawn at random: what they hold changes no time of
-        a network. Cut and trees are fitted to them.
-    repeats
-        Turns, of which every network trains one epoch.
-    seed
-        Of the events.
-
-    Returns
-    -------
-    dict
-        ``training``: name → events a second, forward, backward and step; ``torch``: the same for
-        the paper's transformer in torch's own blocks with its default loader, ``blocks`` without
-        that loader; ``dropout`` and ``torch_dropout``: ours and torch's with the paper's dropout of
-        0.1, which torch's blocks apply to the attention weights, too; ``faster``, how many times
-        ours is faster than each; ``operations``: name → GFLOP/s of the matrix products in
-        training, and ``peak``, that of a product of two large matrices; ``scan``: tracks, width,
-        heads or blocks → value → events a second of the paper's transformer; ``latency``: name →
-        ``median`` and ``p99`` [ms] of an event through onnxruntime; ``trees``: how many there are,
-        and of what depth; with the versions and the machine.
-
-    Raises
-    ------
-    ValueError
-        If the paper's transformer is not among the names.
+    Events have 80 tracks drawn at random: what they hold changes no time of a network. Rates are in
+    events a second; ``torch`` is the paper's transformer in torch's own blocks with its default
+    loader, ``blocks`` without that loader, ``dropout`` and ``torch_dropout`` ours and torch's with
+    dropout, which torch's blocks apply to the attention weights, too; ``operations`` and ``peak``,
+    the product of two large matrices, are in GFLOP/s, ``latency`` through onnxruntime in ms.
     """
     if names is not None and "transformer" not in names:
         raise ValueError("names: the paper's transformer is what torch's is compared with")
@@ -139,24 +96,19 @@ def benchmark_classifiers(
     data = X, np.ones((n_events, 80), dtype=bool), y
     models = {name: untrained(classifier_class(name), data) for name in names or classifier_names()}
     networks = {n: m for n, m in models.items() if hasattr(classifier_class(n), "architecture")}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        tasks = {name: epoch(network, data) for name, network in networks.items()}
-        theirs = TorchTransformer(networks["transformer"])
-        tasks |= {"torch": loader_epoch(theirs, data), "blocks": epoch(theirs, data)}
-        dropped = Transformer(**networks["transformer"].hyperparameters | {"dropout": DROPOUT})
-        tasks |= {
-            "dropout": epoch(dropped, data),
-            "torch_dropout": loader_epoch(TorchTransformer(dropped), data),
-        }
-        tasks["peak"] = product()
+    theirs = TorchTransformer(networks["transformer"])
+    dropped = Transformer(**networks["transformer"].hyperparameters | {"dropout": DROPOUT})
+    one, other = torch.rand(2, SIDE, SIDE)
+    tasks = {name: epoch(network, data) for name, network in networks.items()}
+    tasks |= {"torch": loader_epoch(theirs, data), "blocks": epoch(theirs, data)}
+    tasks["dropout"] = epoch(dropped, data)
+    tasks["torch_dropout"] = loader_epoch(TorchTransformer(dropped), data)
+    tasks["peak"] = lambda: one @ other
+    with one_thread():
         for task in tasks.values():
             task()
         seconds = in_turns(tasks, repeats)
         scan = scan_transformer(networks["transformer"], repeats, seed)
-    finally:
-        torch.set_num_threads(threads)
     peak = summary(2e-9 * SIDE**3 / seconds.pop("peak"))
     rates = {name: summary(n_events / times) for name, times in seconds.items()}
     giga = {name: training_operations(network, 80) / 1e9 for name, network in networks.items()}
@@ -166,8 +118,7 @@ def benchmark_classifiers(
         **environment(),
         **{name: rates.pop(name) for name in ("torch", "blocks", "dropout", "torch_dropout")},
         "faster": {
-            "torch": ratio(seconds["torch"], seconds["transformer"]),
-            "blocks": ratio(seconds["blocks"], seconds["transformer"]),
+            **{name: ratio(seconds[name], seconds["transformer"]) for name in ("torch", "blocks")},
             "dropout": ratio(seconds["torch_dropout"], seconds["dropout"]),
         },
         "operations": {
@@ -190,23 +141,17 @@ def untrained(cls, data):
     return cls().fit(Sample(X, mask, y), seed=1).model
 
 
-def product():
-    """A function that multiplies two large matrices."""
-    one, other = torch.rand(2, SIDE, SIDE)
-    return lambda: one @ other
-
-
 def scan_transformer(model, repeats, seed):
     """Training rate of the paper's transformer with one number changed at a time."""
     rng, tasks = np.random.default_rng(seed), {}
     for name, values in SCAN.items():
         for value in values:
-            n_tracks = value if name == "n_tracks" else 80
-            other = {} if name == "n_tracks" else {name: value}
-            X = np.abs(rng.standard_normal((BATCH, n_tracks, 6), dtype=np.float32)) + 0.01
-            data = X, np.ones((BATCH, n_tracks), dtype=bool), np.arange(BATCH) % 2.0
+            other = {"n_tracks": 80} | {name: value}
+            shape = BATCH, other.pop("n_tracks")
+            X = np.abs(rng.standard_normal((*shape, 6), dtype=np.float32)) + 0.01
+            y = (np.arange(BATCH) % 2).astype(np.float32)
             network = Transformer(**model.hyperparameters | other)
-            tasks[name, value] = epoch(network, (*data[:2], data[2].astype(np.float32)))
+            tasks[name, value] = epoch(network, (X, np.ones(shape, dtype=bool), y))
     for task in tasks.values():
         task()
     seconds = in_turns(tasks, repeats)
@@ -218,40 +163,34 @@ def scan_transformer(model, repeats, seed):
 
 def epoch(network, data):
     """A function that trains one epoch on tensors that stay in memory, as ``train`` does."""
-    X, mask, y = map(torch.as_tensor, data)
-    step = steps(network)
+    tensors = [torch.as_tensor(each) for each in data]
 
-    def run():
-        for rows in torch.randperm(len(y)).split(BATCH):
-            step(X[rows], mask[rows], y[rows])
+    def batches():
+        for rows in torch.randperm(len(tensors[0])).split(BATCH):
+            yield [each[rows] for each in tensors]
 
-    return run
+    return training(network, batches)
 
 
 def loader_epoch(network, data):
     """The same with torch's default loader, which takes events one by one."""
     loader = DataLoader(TensorDataset(*map(torch.as_tensor, data)), BATCH, shuffle=True)
-    step = steps(network)
-
-    def run():
-        for batch in loader:
-            step(*batch)
-
-    return run
+    return training(network, lambda: loader)
 
 
-def steps(network):
-    """A function that does one step of the optimiser on a batch."""
+def training(network, batches):
+    """A function that does one step of the optimiser on each batch."""
     optimizer = torch.optim.AdamW(network.train().parameters(), lr=1e-3)
 
-    def step(X, mask, y):
-        loss = F.binary_cross_entropy_with_logits(network(X, mask), y)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+    def run():
+        for X, mask, y in batches():
+            loss = F.binary_cross_entropy_with_logits(network(X, mask), y)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
 
-    return step
+    return run
 
 
 def latency(model, data):
