@@ -38,7 +38,8 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
     Examples
     --------
     >>> auc = {"value": 0.85, "error": 0.004}
-    >>> rung = {"title": "MLP", "figures": {"auc": auc}, "above_trees": auc, "seconds": 90}
+    >>> rung = {"title": "MLP", "figures": {"auc": auc}}
+    >>> rung |= {"above_trees": auc, "seconds": 90}
     >>> figures = {"settings": {"origin": {"rungs": {"mlp": rung}}}}
     >>> ladder_table(figures, "origin").loc["MLP", "AUC"]
     '0.8500 ± 0.0040'

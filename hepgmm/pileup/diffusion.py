@@ -198,7 +198,8 @@ class DiffusionPileup(Generator):
     --------
     >>> from hepgmm.io.parquet import make_events
     >>> rng = np.random.default_rng(1)
-    >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
+    >>> columns = {"pt": rng.exponential(size=400) + 0.1}
+    >>> columns["eta"] = rng.normal(size=400)
     >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
     >>> events = make_events(columns, [20] * 20)
     >>> model = DiffusionPileup(epochs=1, width=8, n_layers=1).fit(events)

@@ -43,7 +43,8 @@ def study_panel(study, rows: Sequence[Mapping], *, label: str, figures: Mapping 
     --------
     >>> from hepgmm.studies import STUDIES
     >>> auc = {"auc": {"value": 0.8, "error": 0.01}}
-    >>> row = {"value": 60, "rungs": {"trees": {"title": "Boosted trees", "figures": auc}}}
+    >>> trees = {"title": "Boosted trees", "figures": auc}
+    >>> row = {"value": 60, "rungs": {"trees": trees}}
     >>> figure = study_panel(STUDIES["mu"], [row], label="toy")
     >>> figure.axes[0].get_xlabel()
     'mean number of pileup events μ'
