@@ -10,8 +10,8 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from hepgmm.analysis.presets import preset_files
 from hepgmm.analysis.figures import classifier_table, load_results, table_caption
+from hepgmm.analysis.presets import preset_files
 from hepgmm.statistics import format_measurement
 
 logger = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from hepgmm.analysis.presets import load_preset, preset_files
@@ -90,6 +91,7 @@ def execute_notebooks(preset="quick", *, root=None, only=None, force=False, prog
     root = _book_root(root)
     parameters = _parameters(preset)
     code = _package_fingerprint()
+    say = partial(print, flush=True) if progress else lambda line: None
     done = []
     notebooks = _notebooks(root, only)
     for number, notebook in enumerate(notebooks, start=1):
@@ -98,14 +100,14 @@ def execute_notebooks(preset="quick", *, root=None, only=None, force=False, prog
         fingerprint = digest([_cells(notebook), parameters, code])
         label = f"notebook {number}/{len(notebooks)} {notebook.stem}"
         if not force and target.is_file() and _recorded(record) == fingerprint:
-            _say(progress, f"{label}: unchanged")
+            say(f"{label}: unchanged")
             continue
-        _say(progress, f"{label}: running")
+        say(f"{label}: running")
         start = time.perf_counter()
         _execute(notebook, target, parameters)
         seconds = round(time.perf_counter() - start, 1)
         write_json(record, {"fingerprint": fingerprint, "preset": preset, "seconds": seconds})
-        _say(progress, f"{label}: {seconds:.0f} s")
+        say(f"{label}: {seconds:.0f} s")
         done.append(target)
     return done
 
@@ -224,8 +226,3 @@ def _own_kernel():
             del os.environ["JUPYTER_PATH"]
         else:
             os.environ["JUPYTER_PATH"] = before
-
-
-def _say(progress, line):
-    if progress:
-        print(line, flush=True)

@@ -72,7 +72,8 @@ class PtCut(FittedModel):
     >>> X, y = np.ones((4, 2, 5)), [0, 0, 1, 1]
     >>> X[:, 0, 0] = [0.5, 0.6, 0.7, 0.8]
     >>> cut = PtCut().fit(Sample(X, np.ones((4, 2)), y), seed=1)
-    >>> cut.value, cut.predict_proba(X, np.ones((4, 2), dtype=bool)).round(3).tolist()
+    >>> mask = np.ones((4, 2), dtype=bool)
+    >>> cut.value, cut.predict_proba(X, mask).round(3).tolist()
     ('selected tracks, relative', [0.0, 0.0, 1.0, 1.0])
     """
 

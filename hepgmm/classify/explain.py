@@ -173,7 +173,9 @@ def permutation_importance(
     >>> X, y = rng.random((500, 3, 5)), rng.integers(0, 2, 500)
     >>> X[..., 3] += y[:, None]
     >>> sample = Sample(X, np.ones((500, 3)), y)
-    >>> loss = permutation_importance(lambda X, mask: X[..., 3].mean(1), sample, seed=2)
+    >>> def score(X, mask):
+    ...     return X[..., 3].mean(1)
+    >>> loss = permutation_importance(score, sample, seed=2)
     >>> loss["d0"]["value"] > 0.3, loss["dz"]["value"]
     (True, 0.0)
     """

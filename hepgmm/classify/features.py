@@ -258,7 +258,8 @@ class TrackFeatures(nn.Module):
     Examples
     --------
     >>> features = TrackFeatures("asinh")
-    >>> tracks = torch.tensor([[[1.0, 2.0, 0.5, 0.0, 0.0], [1.0, 1.0, 0.5, 0.0, 50.0]]])
+    >>> tracks = [[1.0, 2.0, 0.5, 0.0, 0.0], [1.0, 1.0, 0.5, 0.0, 50.0]]
+    >>> tracks = torch.tensor([tracks])
     >>> features(tracks, torch.tensor([[True, True]]))[0, 1, :4].tolist()
     [5.0, -0.5, 0.0, 0.0]
     """
@@ -339,7 +340,8 @@ class TrackFeatures(nn.Module):
         --------
         >>> X = torch.tensor([[[1.0, 2.0, 3.0, 0.1, 50.0]]])
         >>> features = TrackFeatures("raw")
-        >>> {k: float(v) for k, v in features.inverse(features(X, X[..., 0] > 0)).items()}["phi"]
+        >>> tracks = features.inverse(features(X, X[..., 0] > 0))
+        >>> float(tracks["phi"])
         3.0
         """
         values = (inputs * self.std + self.mean).unbind(-1)

@@ -124,7 +124,7 @@ def evaluate(scores, labels, *, threshold=0.5, balance=False, n_bootstrap=500, s
     Examples
     --------
     >>> figures = evaluate([0.1, 0.6, 0.7, 0.9], [0, 0, 1, 1], seed=1)
-    >>> figures["auc"]["value"], figures["accuracy"]["value"], figures["recall"]["value"]
+    >>> tuple(figures[name]["value"] for name in ("auc", "accuracy", "recall"))
     (1.0, 0.75, 1.0)
     """
     scores, labels = checked_scores(scores, labels)
@@ -405,7 +405,8 @@ def calibration_curve(probabilities, labels, *, n_bins=10):
 
     Examples
     --------
-    >>> predicted, observed, _ = calibration_curve([0.1, 0.3, 0.6, 0.8], [0, 0, 1, 1], n_bins=2)
+    >>> scores, labels = [0.1, 0.3, 0.6, 0.8], [0, 0, 1, 1]
+    >>> predicted, observed, _ = calibration_curve(scores, labels, n_bins=2)
     >>> predicted.round(6).tolist(), observed.tolist()
     ([0.2, 0.7], [0.0, 1.0])
     """

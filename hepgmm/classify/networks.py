@@ -287,7 +287,8 @@ def predict(model, X, mask, *, batch_size=512):
 
     Examples
     --------
-    >>> predict(MLP(), torch.ones(3, 80, 5), torch.ones(3, 80, dtype=torch.bool)).shape
+    >>> X, mask = torch.ones(3, 80, 5), torch.ones(3, 80, dtype=torch.bool)
+    >>> predict(MLP(), X, mask).shape
     (3,)
     """
     device = next(model.parameters()).device

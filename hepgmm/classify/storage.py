@@ -86,7 +86,8 @@ def save_card(path, model, **about):
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     path = save_card(Path(folder, "mlp.safetensors"), MLP(), metrics={"auc": 0.8})
+    ...     path = Path(folder, "mlp.safetensors")
+    ...     path = save_card(path, MLP(), metrics={"auc": 0.8})
     ...     json.loads(path.read_text())["metrics"]
     {'auc': 0.8}
     """

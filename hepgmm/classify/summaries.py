@@ -193,7 +193,8 @@ def event_summaries(X, mask):
 
     Examples
     --------
-    >>> summaries = event_summaries(np.ones((2, 80, 5)), np.ones((2, 80), dtype=bool))
+    >>> mask = np.ones((2, 80), dtype=bool)
+    >>> summaries = event_summaries(np.ones((2, 80, 5)), mask)
     >>> summaries.shape == (2, len(SUMMARY_NAMES))
     True
     """

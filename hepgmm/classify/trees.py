@@ -108,7 +108,8 @@ class BoostedTrees(FittedModel):
     --------
     >>> X = np.random.default_rng(1).random((200, 9, 5))
     >>> sample = Sample(X, np.ones((200, 9)), [0, 1] * 100)
-    >>> BoostedTrees(max_iter=3).fit(sample, seed=1).predict_proba(sample.X, sample.mask).shape
+    >>> trees = BoostedTrees(max_iter=3).fit(sample, seed=1)
+    >>> trees.predict_proba(sample.X, sample.mask).shape
     (200,)
     """
 

@@ -163,7 +163,8 @@ def fit_one(
 
     Examples
     --------
-    >>> points = np.concatenate([np.random.default_rng(0).normal(m, 1, (50, 1)) for m in (0, 9)])
+    >>> points = np.random.default_rng(0).normal(0, 1, (50, 1))
+    >>> points = np.concatenate([points, points + 9])
     >>> scan = fit_one(points, range(1, 6), seed=1)
     >>> scan.mixture.n_components, scan.criterion.shape
     (2, (5, 3))

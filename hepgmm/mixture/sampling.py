@@ -80,7 +80,8 @@ def sample_many(
     --------
     >>> means, factors = [[0.0], [5.0], [9.0]], np.zeros((3, 1, 1))
     >>> points, components = sample_many(
-    ...     [1.0, 0.0, 1.0], means, factors, [0, 2, 3], [2, 1], seed=1, return_components=True
+    ...     [1.0, 0.0, 1.0], means, factors, [0, 2, 3], [2, 1], seed=1,
+    ...     return_components=True,
     ... )
     >>> points.tolist(), components.tolist()
     ([[0.0], [0.0], [9.0]], [0, 0, 2])

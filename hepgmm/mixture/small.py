@@ -316,8 +316,10 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
 
     >>> from hepgmm.mixture.small import fit_many
     >>> points = [[0.0], [0.0], [5.0]]
-    >>> found = find_singular(points, [0, 3], fit_many(points, [0, 3], [2], floors=1e-4, seed=0))
-    >>> found.component.tolist(), found.eigenvalue.round(9).tolist(), found.floor.round(9).tolist()
+    >>> fits = fit_many(points, [0, 3], [2], floors=1e-4, seed=0)
+    >>> found = find_singular(points, [0, 3], fits)
+    >>> widths = np.round([found.eigenvalue, found.floor], 9)
+    >>> found.component.tolist(), *widths.tolist()
     ([0, 1], [0.0, 0.0], [0.0001, 0.0001])
     """
     points, offsets = np.asarray(points, dtype=np.float64), np.asarray(offsets)

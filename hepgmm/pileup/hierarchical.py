@@ -187,7 +187,8 @@ class HierarchicalGMM(Generator):
     --------
     >>> from hepgmm.events import make_events
     >>> rng = np.random.default_rng(1)
-    >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
+    >>> columns = {"pt": rng.exponential(size=400) + 0.1}
+    >>> columns["eta"] = rng.normal(size=400)
     >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
     >>> events = make_events(columns, [20] * 20)
     >>> model = HierarchicalGMM(n_components=[1], max_components=2).fit(events)

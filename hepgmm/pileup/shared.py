@@ -127,7 +127,8 @@ class SharedGMM(Generator):
     --------
     >>> from hepgmm.events import make_events
     >>> rng = np.random.default_rng(1)
-    >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
+    >>> columns = {"pt": rng.exponential(size=400) + 0.1}
+    >>> columns["eta"] = rng.normal(size=400)
     >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}
     >>> model = SharedGMM(n_displaced=2).fit(make_events(columns, [20] * 20))
     >>> len(model.sample(7, seed=2))

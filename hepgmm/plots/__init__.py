@@ -5,11 +5,10 @@ the page carries an alternative text for it.
 """
 
 from hepgmm.plots.collide import event_display, signed_log, track_features
-from hepgmm.plots.histograms import histogram, histogram_ratio
+from hepgmm.plots.measure import cost_panels
 from hepgmm.plots.mixture import (
     bic_curve,
     corner_comparison,
-    cost_panels,
     curves,
     draw_ellipses,
     event_mixture,
@@ -20,6 +19,8 @@ from hepgmm.plots.style import (
     COLOURS,
     Picture,
     finish,
+    histogram,
+    histogram_ratio,
     save_svg,
     use_style,
 )

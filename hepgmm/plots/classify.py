@@ -1,4 +1,4 @@
-"""Figures of the classifiers: ROC curves, scores, and the areas under the curve per mass."""
+"""Figures and tables of the classifiers: inputs, training, ROC curves, scores, areas per mass."""
 
 from __future__ import annotations
 
@@ -9,19 +9,134 @@ from matplotlib import pyplot
 
 from hepgmm.classify.metrics import PAPER, roc_curve
 from hepgmm.classify.registry import classifier_class
-from hepgmm.plots.histograms import count, draw
-from hepgmm.plots.style import COLOURS, rows_of_panels
+from hepgmm.plots.style import COLOURS, count, draw, measured, rows_of_panels
 
 __all__ = [
     "areas_per_mass",
     "calibration",
+    "learning_rates",
+    "loss_curves",
+    "network_inputs",
     "operating_point",
+    "parameter_table",
     "rejection_curves",
     "roc_curves",
+    "rung_look",
     "score_distributions",
+    "transform_table",
 ]
 
 _BAND = (15.87, 84.13)  # percentiles: the central 68%, one standard deviation of a Gaussian
+
+
+def rung_look(name: str) -> dict[str, str]:
+    """Colour and label of a rung; those of your own are black."""
+    return {"color": COLOURS.get(name, COLOURS["real"]), "label": classifier_class(name).title}
+
+
+def transform_table() -> str:
+    """Every table of network inputs as Markdown: a row each, with its inputs."""
+    from hepgmm.classify.features import load_table, table_names
+
+    lines = ["| table | inputs |", "|---|---|"]
+    for name in table_names():
+        rows, normalise = load_table(name)
+        inputs = "; ".join(row.formula for row in rows)
+        lines.append(f"| {name} | {inputs}{'; mean 0, variance 1' if normalise else ''} |")
+    return "\n".join(lines)
+
+
+def parameter_table(models: Mapping[str, object]) -> str:
+    """Trainable parameters of each part of each network, rung → module, as a Markdown table."""
+    lines = ["| network | part | parameters |", "|---|---|---|"]
+    for name, model in models.items():
+        title, total = classifier_class(name).title, 0
+        for part, module in model.named_children():
+            size = sum(weights.numel() for weights in module.parameters())
+            copies = f" ({len(module)} of them)" if hasattr(module, "__len__") else ""
+            total += size
+            if size:
+                lines.append(f"| {title} | {part}{copies} | {size:,} |")
+        lines.append(f"| **{title}** | **all** | **{total:,}** |")
+    return "\n".join(lines)
+
+
+def network_inputs(features, sample, *, title: str, bins: int = 41):
+    """Distributions of the inputs that `TrackFeatures` make, signal and background tracks.
+
+    Bins lie between the 0.1 and 99.9 percentiles; for an input of both signs as far to either side,
+    so that 0 is in the middle of a bin if their number is odd. The error bars count the tracks of
+    one event as one draw.
+    """
+    import torch
+
+    if len(np.unique(sample.y)) != 2:
+        raise ValueError("sample: both classes are needed, 1 for signal and 0 for background")
+    inputs = features(torch.from_numpy(sample.X), torch.from_numpy(sample.mask)).numpy()
+    n_rows = len(features.rows) // 3 + 1  # the last place is the legend's
+    figure, grid = pyplot.subplots(n_rows, 3, figsize=(10.4, 3.1 * n_rows), squeeze=False)
+    for column, (axes, row) in enumerate(zip(grid.flat, features.rows, strict=False)):
+        values = inputs[..., column]
+        low, high = np.percentile(values[sample.mask], (0.1, 99.9))
+        if low < 0 < high:
+            low, high = -max(-low, high), max(-low, high)
+        edges = np.linspace(low, high, bins + 1)
+        heights = {}
+        for label, role in enumerate(("background", "signal")):
+            events, slots = np.nonzero(sample.mask & (sample.y == label)[:, None])
+            heights[role] = count(values[events, slots], edges, groups=events) / len(events)
+        draw(axes, heights, edges)
+        axes.set(xlabel=row.formula, ylabel="fraction of tracks per bin")
+        if row.of in ("eta", "phi"):  # no tails
+            axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    for axes in grid.flat[len(features.rows) :]:
+        axes.axis("off")
+    grid.flat[-1].legend(handles, names, loc="center", fontsize=12)
+    figure.suptitle(title)
+    return figure
+
+
+def learning_rates(results: Mapping[str, object], *, title: str):
+    """Learning rate by epoch for each network, name → trained rung with its ``history``."""
+    figure, axes = pyplot.subplots(figsize=(8, 3.6))
+    for name, result in results.items():
+        epoch, rate = _columns(result.history, "epoch", "lr")
+        axes.plot(epoch, rate, marker=".", **rung_look(name))
+    axes.set(xlabel="Epoch", ylabel="Learning rate", ylim=(0, None), title=title)
+    axes.legend()
+    return figure
+
+
+def loss_curves(results: Mapping[str, object], *, title: str, errors: Mapping[str, float]):
+    """Training and validation loss by epoch, a panel for each network, best epoch marked.
+
+    Results are name → trained rung with ``history`` and ``best_epoch``; errors are the standard
+    errors of the validation losses (finite number of validation events), drawn as bands.
+    """
+    if not results:
+        raise ValueError("results: give the trainings of at least one network")
+    figure, panels = rows_of_panels(len(results), columns=2)
+    for axes, (name, result) in zip(panels.flat, results.items(), strict=False):
+        epoch, train, validation = _columns(result.history, "epoch", "train_loss", "val_loss")
+        look = rung_look(name)
+        colour, label = look["color"], look["label"]
+        axes.plot(epoch, train, color=colour, ls="--", label="training (mean of the epoch)")
+        axes.plot(epoch, validation, color=colour, label="validation")
+        axes.fill_between(
+            epoch, validation - errors[name], validation + errors[name], color=colour, alpha=0.25
+        )
+        best = epoch == result.best_epoch
+        axes.plot(epoch[best], validation[best], "o", color="black", label="best epoch, kept")
+        axes.axhline(np.log(2), color="grey", ls=":", label="guessing, $\\ln 2$")
+        axes.set(xlabel="Epoch", title=label, xlim=(0.5, len(epoch) + 0.5))
+    panels[0, 0].legend()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("Binary cross-entropy\n(nats per event)")
+    figure.suptitle(title)
+    return figure
 
 
 def roc_curves(
@@ -33,43 +148,11 @@ def roc_curves(
     n_bootstrap: int = 200,
     paper: bool = True,
 ):
-    """ROC curves with bootstrap bands, linear and as background rejection.
+    """ROC curves with bootstrap bands of 68%, linear and as background rejection.
 
-    All classifiers are resampled with the same test events, so that bands may be compared.
-
-    Parameters
-    ----------
-    scores
-        Name of a rung of the ladder to its scores, shape (n,).
-    labels
-        Shape (n,); 1 is signal, 0 background.
-    title
-        Says the preset and the dz reference.
-    seed
-        Of the bootstrap.
-    n_bootstrap
-        Number of resampled test sets.
-    paper
-        Whether to mark the working points that the paper publishes.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Left: true positive rate against false positive rate. Right: one over the false positive
-        rate, on a logarithmic axis, against the true positive rate. Bands hold the central 68%.
-
-    Raises
-    ------
-    ValueError
-        If there is no such rung, or its scores do not match the labels.
-
-    Examples
-    --------
-    >>> labels = np.repeat([0, 1], 50)
-    >>> scores = np.random.default_rng(1).normal(labels)
-    >>> figure = roc_curves({"mlp": scores}, labels, title="toy", seed=1, n_bootstrap=5)
-    >>> [axes.get_xlabel() for axes in figure.axes]
-    ['False positive rate', 'True positive rate (signal efficiency)']
+    Scores are rung → ``(n,)``, labels ``(n,)``, 1 for signal. All classifiers are resampled with
+    the same test events, so that bands may be compared. `paper` marks the working points that the
+    paper publishes.
     """
     labels = _check(scores, labels)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6))
@@ -85,13 +168,8 @@ def roc_curves(
         left.fill_between(grid, low, high, color=look["color"], alpha=0.25, lw=0)
         left.plot(fpr, tpr, **look)
         low, high = np.percentile([np.interp(grid, t, f) for f, t in replicas], _BAND, axis=0)
-        right.fill_between(
-            grid,
-            1 / np.maximum(high, floor),
-            1 / np.maximum(low, floor),
-            color=look["color"],
-            alpha=0.25,
-        )
+        low, high = np.maximum(low, floor), np.maximum(high, floor)
+        right.fill_between(grid, 1 / high, 1 / low, color=look["color"], alpha=0.25)
         some = fpr > 0
         right.plot(tpr[some], 1 / fpr[some], **look)
     left.plot([0, 1], [0, 1], color="grey", ls=":", label="guessing")
@@ -111,44 +189,11 @@ def roc_curves(
     return figure
 
 
-def rung_look(name: str) -> dict[str, str]:
-    """Colour and label of a rung; those of your own are black.
-
-    Examples
-    --------
-    >>> rung_look("mlp")
-    {'color': '#009e73', 'label': 'MLP'}
-    """
-    title = classifier_class(name).title
-    return {"color": COLOURS.get(name, COLOURS["real"]), "label": title}
-
-
 def operating_point(recall: float, precision: float) -> tuple[float, float]:
-    r"""The point of the ROC plane that a recall and a precision stand for, classes balanced.
+    r"""False and true positive rate of a recall and a precision, classes balanced.
 
     Precision is :math:`t / (t + f)` when both classes have equally many events, with the true
-    positive rate :math:`t` (the recall) and the false positive rate :math:`f`, so
-    :math:`f = t\,(1 / \mathrm{precision} - 1)`.
-
-    Parameters
-    ----------
-    recall, precision
-        Between 0 and 1, precision above 0.
-
-    Returns
-    -------
-    tuple of float
-        False positive rate and true positive rate.
-
-    Raises
-    ------
-    ValueError
-        If a number is outside its range.
-
-    Examples
-    --------
-    >>> operating_point(recall=0.6, precision=0.75)
-    (0.2, 0.6)
+    positive rate :math:`t` (the recall), so :math:`f = t\,(1 / \mathrm{precision} - 1)`.
     """
     if not (0 <= recall <= 1 and 0 < precision <= 1):
         raise ValueError(f"recall {recall}, precision {precision}: both lie between 0 and 1")
@@ -158,43 +203,15 @@ def operating_point(recall: float, precision: float) -> tuple[float, float]:
 def score_distributions(
     scores: Mapping[str, np.ndarray], labels: np.ndarray, *, title: str, bins: int = 25
 ):
-    """Scores of signal and background, a panel for each classifier, Poisson errors.
-
-    Parameters
-    ----------
-    scores
-        Name of a classifier to its scores between 0 and 1, shape (n,).
-    labels
-        Shape (n,); 1 is signal, 0 background.
-    title
-        Says the preset and the dz reference.
-    bins
-        Number of bins.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no such rung, or its scores do not match the labels.
-
-    Examples
-    --------
-    >>> labels = np.repeat([0, 1], 50)
-    >>> figure = score_distributions({"trees": labels / 2 + 0.25}, labels, title="toy")
-    >>> figure.axes[0].get_xlabel()
-    'Score'
-    """
+    """Scores ``(n,)`` from 0 to 1 of both classes, a panel for each classifier, Poisson errors."""
     labels = _check(scores, labels)
     figure, panels = rows_of_panels(len(scores))
     edges = np.linspace(0, 1, bins + 1)
     for axes, (name, values) in zip(panels.flat, scores.items(), strict=False):
-        heights = {}
-        for label, role in enumerate(("background", "signal")):
-            counts, errors = count(values[labels == label], edges)
-            heights[role] = counts / np.sum(labels == label), errors / np.sum(labels == label)
+        heights = {
+            role: count(values[labels == label], edges) / np.sum(labels == label)
+            for label, role in enumerate(("background", "signal"))
+        }
         draw(axes, heights, edges)
         axes.axvline(0.5, color="grey", ls=":")
         axes.set(xlabel="Score", title=classifier_class(name).title, xlim=(0, 1))
@@ -208,39 +225,14 @@ def score_distributions(
 
 
 def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
-    """Area under the ROC curve for each signal mass against all the background.
-
-    Parameters
-    ----------
-    areas
-        Name of a classifier to mass [GeV] to ``{"value", "error"}``.
-    title
-        Says the preset and the dz reference.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no classifier.
-
-    Examples
-    --------
-    >>> area = {"value": 0.8, "error": 0.01}
-    >>> areas_per_mass({"mlp": {100.0: area}}, title="toy").axes[0].get_ylabel()
-    'AUC'
-    """
+    """AUC for each signal mass against all the background, classifier → mass in GeV → figure."""
     if not areas:
         raise ValueError("areas: give the areas of at least one classifier")
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for shift, (name, by_mass) in enumerate(areas.items()):
         # Beside each other, so that error bars of nearly equal areas stay apart.
         place = np.arange(len(by_mass)) + 0.6 / len(areas) * (shift - (len(areas) - 1) / 2)
-        values = [area["value"] for area in by_mass.values()]
-        errors = [area["error"] for area in by_mass.values()]
-        axes.errorbar(place, values, errors, fmt="o", capsize=4, **rung_look(name))
+        axes.errorbar(place, *measured(by_mass.values()), fmt="o", capsize=4, **rung_look(name))
         masses = [f"{mass:g} GeV" for mass in by_mass]
     axes.set_xticks(range(len(masses)), masses)
     axes.set(ylabel="AUC", xlabel="Mass of the long-lived neutralino", title=title)
@@ -253,25 +245,7 @@ def areas_per_mass(areas: Mapping[str, Mapping[float, dict]], *, title: str):
 def calibration(curves: Mapping[str, tuple], *, title: str):
     """Share of signal against predicted probability, a panel for each classifier.
 
-    Parameters
-    ----------
-    curves
-        Label of a classifier → predicted, observed and error, as
-        :func:`hepgmm.classify.calibration_curve` gives them.
-    title
-        Says the preset.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        With the diagonal on which a calibrated classifier lies.
-
-    Examples
-    --------
-    >>> figure = calibration({"coin": ([0.4, 0.6], [0.5, 0.5], [0.1, 0.1])}, title="toy")
-    >>> figure.axes[0].get_ylabel()
-    'share of signal'
-    >>> pyplot.close(figure)
+    Curves are label → predicted, observed and error, of :func:`hepgmm.classify.calibration_curve`.
     """
     figure, panels = rows_of_panels(len(curves))
     for axes, (label, (predicted, observed, error)) in zip(
@@ -289,27 +263,7 @@ def calibration(curves: Mapping[str, tuple], *, title: str):
 
 
 def rejection_curves(rungs: Mapping, *, title: str):
-    """Background rejection of the rungs of the ladder over signal efficiency, with bands.
-
-    Parameters
-    ----------
-    rungs
-        Name → ``title`` and ``roc``, as :func:`hepgmm.measure.measure_ladder` gives them.
-    title
-        What is compared.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> roc = {"efficiency": [0.2, 0.8], "rate": [0.01, 0.2], "error": [0.002, 0.01]}
-    >>> figure = rejection_curves({"mlp": {"title": "MLP", "roc": roc}}, title="toy")
-    >>> figure.axes[0].get_ylabel()
-    'background rejection, 1 / rate'
-    >>> pyplot.close(figure)
-    """
+    """Background rejection over signal efficiency, with bands: rung → ``title`` and ``roc``."""
     figure, axes = pyplot.subplots(figsize=(7.6, 4.8))
     for name, rung in rungs.items():
         efficiency, rate, error = (np.array(x) for x in rung["roc"].values())
@@ -339,3 +293,7 @@ def _check(scores, labels):
     if set(np.unique(labels)) != {0, 1}:
         raise ValueError("labels: both classes are needed, 1 for signal and 0 for background")
     return labels
+
+
+def _columns(history, *names):
+    return [np.array([row[name] for row in history]) for name in names]

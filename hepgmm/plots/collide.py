@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.lines import Line2D
 
-from hepgmm.plots.histograms import count, draw, histogram_ratio
-from hepgmm.plots.style import COLOURS
+from hepgmm.plots.style import COLOURS, count, draw, histogram_ratio
 
 __all__ = [
     "FEATURE_AXES",
@@ -23,17 +22,7 @@ __all__ = [
 
 
 class FeatureAxis(NamedTuple):
-    """How a track feature is binned and labelled.
-
-    Attributes
-    ----------
-    label
-        The quantity with its unit.
-    edges
-        Bin edges.
-    logarithmic
-        Whether the axis is logarithmic; then the absolute value is shown.
-    """
+    """Label with unit, bin edges; a logarithmic axis shows the absolute value."""
 
     label: str
     edges: np.ndarray
@@ -49,30 +38,12 @@ FEATURE_AXES = {
     "d0": FeatureAxis(r"$|d_0|$ [mm]", _DISTANCE_EDGES, True),
     "dz": FeatureAxis(r"$|d_z|$ [mm]", _DISTANCE_EDGES, True),
 }
+_PROMPT = {"color": "0.6", "lw": 0.8, "ls": "-"}
+_DISPLACED = {"color": COLOURS["signal"], "lw": 1.2, "ls": "--"}
 
 
 def signed_log(distance, scale: float = 0.01):
-    r"""Compress a signed distance: :math:`\mathrm{asinh}(d / s)`.
-
-    Linear within the scale *s*, logarithmic beyond it, zero at zero.
-
-    Parameters
-    ----------
-    distance
-        Signed distances, mm.
-    scale
-        Where the linear part ends, mm.
-
-    Returns
-    -------
-    numpy.ndarray
-        Same shape, no unit.
-
-    Examples
-    --------
-    >>> signed_log([0.0, -0.01]).round(3)
-    array([ 0.   , -0.881])
-    """
+    r"""Compress signed distances, mm, :math:`\mathrm{asinh}(d / s)`: linear within s, 0 at 0."""
     return np.arcsinh(np.asarray(distance, dtype=float) / scale)
 
 
@@ -83,39 +54,11 @@ def track_features(
     features=tuple(FEATURE_AXES),
     reference: str | None = None,
 ):
-    r"""Draw the distributions of the track features, in tracks per event and bin.
+    """Draw the distributions of the track features, in tracks per event and bin.
 
-    The error bars count the tracks of one event as one draw (see
-    `hepgmm.plots.histograms.count`). Distances are shown by absolute value on a logarithmic
-    axis whose first bin, labelled 0, holds the tracks that are exactly at zero.
-
-    Parameters
-    ----------
-    samples
-        Name in the legend -> events (``n * var * Track``). The names of `COLOURS` have a colour
-        of their own.
-    title
-        What the samples are, with the preset.
-    features
-        Which features, in the order of the panels.
-    reference
-        Name of the sample that the others are divided by, in a second panel below each.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When there is no sample, one has no events, or the reference is not among them.
-
-    Examples
-    --------
-    >>> tracks = [{"pt": 1.0, "eta": 0.1, "phi": 0.2, "d0": 0.0, "dz": 0.0}]
-    >>> figure = track_features({"real": ak.Array([tracks])}, title="toy", features=["pt"])
-    >>> figure.axes[0].get_xlabel()
-    '$p_T$ [GeV]'
+    Samples are name → events (``n * var * Track``); with a reference, the ratios to it stand below.
+    The error bars count the tracks of one event as one draw. Distances are shown by absolute value
+    on a logarithmic axis whose first bin, labelled 0, holds the tracks that are exactly at zero.
     """
     for name, events in samples.items():
         if not len(events):
@@ -136,14 +79,8 @@ def track_features(
             draw(upper, heights, axis.edges)
             upper.set_xlabel(axis.label)
         else:
-            upper, lower = histogram_ratio(
-                cell,
-                heights,
-                axis.edges,
-                reference=reference,
-                xlabel=axis.label,
-                logx=axis.logarithmic,
-            )
+            options = {"reference": reference, "xlabel": axis.label, "logx": axis.logarithmic}
+            upper, lower = histogram_ratio(cell, heights, axis.edges, **options)
         _finish_axes(upper, lower, feature)
     handles, names = upper.get_legend_handles_labels()
     if len(cells) > len(features):
@@ -159,38 +96,13 @@ def event_display(
 ):
     r"""Draw tracks in the transverse plane and in the (z, r) plane, near the collision.
 
-    A track passes the beam line, at its point of closest approach
-    :math:`(d_0 \sin\varphi, -d_0 \cos\varphi, d_z)`, in the direction
-    :math:`(\cos\varphi, \sin\varphi, \sinh\eta)` per unit of transverse length. Lines are drawn
-    straight: in a field of 2 T the sagitta of a track of 1 GeV over 300 mm is some 7 mm, hardly
-    visible here. Tracks at d0 = 0 start at the vertex; the others are drawn as
-    dashed lines through their closest approach, since where a particle was born is not recorded.
-
-    Parameters
-    ----------
-    events
-        Name -> one event (``var * Track``); one row each.
-    title
-        What is seen, with the preset.
-    radius
-        Half the width of the view, mm.
-    pt_min
-        Softer tracks are left out (they would bend), GeV.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When there is no event to draw.
-
-    Examples
-    --------
-    >>> tracks = [{"pt": 5.0, "eta": 0.1, "phi": 0.2, "d0": 40.0, "dz": 20.0}]
-    >>> len(event_display({"LLP": ak.Array(tracks)}, title="toy").axes)
-    2
+    Events are name → one event (``var * Track``), a row each; the view reaches to `radius` in mm. A
+    track passes the beam line, at its point of closest approach :math:`(d_0 \sin\varphi, -d_0
+    \cos\varphi, d_z)`, in the direction :math:`(\cos\varphi, \sin\varphi, \sinh\eta)` per unit of
+    transverse length. Lines are drawn straight: in a field of 2 T the sagitta of a track of 1 GeV
+    over 300 mm is some 7 mm, hardly visible here; softer ones than `pt_min` in GeV are left out.
+    Tracks at d0 = 0 start at the vertex; the others are drawn as dashed lines through their closest
+    approach, since where a particle was born is not recorded.
     """
     if not len(events):
         raise ValueError("events: there is no event to draw")
@@ -199,11 +111,7 @@ def event_display(
         for track in event[event.pt > pt_min]:
             x, y, z, r = _straight_line(track, radius)
             displaced = abs(track.d0) > 0.1
-            line = {
-                "color": COLOURS["signal"] if displaced else "0.6",
-                "lw": 1.2 if displaced else 0.8,
-                "ls": "--" if displaced else "-",
-            }
+            line = _DISPLACED if displaced else _PROMPT
             transverse.plot(x, y, **line)
             longitudinal.plot(z, r, **line)
         transverse.set_title(name)
@@ -213,8 +121,8 @@ def event_display(
         transverse.set(xlabel="x [mm]", ylabel="y [mm]", xlim=view, ylim=view, aspect="equal")
         longitudinal.set(xlabel="z [mm]", ylabel="r [mm]", xlim=view, ylim=(0, radius))
     keys = [
-        Line2D([], [], color="0.6", label=r"$|d_0|$ up to 0.1 mm"),
-        Line2D([], [], color=COLOURS["signal"], ls="--", label=r"$|d_0|$ above 0.1 mm"),
+        Line2D([], [], **_PROMPT | {"lw": 1.5}, label=r"$|d_0|$ up to 0.1 mm"),
+        Line2D([], [], **_DISPLACED | {"lw": 1.5}, label=r"$|d_0|$ above 0.1 mm"),
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     figure.suptitle(title)
@@ -236,8 +144,7 @@ def _per_event(events, feature):
     if feature in ("d0", "dz"):  # small but not zero: into the first bin after the gap
         values[(values > axis.edges[0]) & (values < axis.edges[2])] = axis.edges[2]
     owner = np.repeat(np.arange(len(events)), ak.to_numpy(ak.num(events[feature])))
-    counts, errors = count(values, axis.edges, groups=owner)
-    return counts / len(events), errors / len(events)
+    return count(values, axis.edges, groups=owner) / len(events)
 
 
 def _finish_axes(upper, lower, feature):

@@ -12,8 +12,7 @@ import awkward as ak
 import numpy as np
 from matplotlib import pyplot
 
-from hepgmm.plots.histograms import count, draw
-from hepgmm.plots.style import COLOURS
+from hepgmm.plots.style import COLOURS, count, draw, measured, rows_of_panels
 
 __all__ = [
     "before_and_after",
@@ -36,35 +35,9 @@ def before_and_after(
 ):
     r"""Draw events in the :math:`(d_z, \varphi)` plane: the hard tracks alone, then all tracks.
 
-    A point is a track; its area grows with the transverse momentum. Tracks that start at the
+    Events are name → ``var * Track`` with ``origin``, a row each; the view is cut at `half_width`
+    in mm. A point is a track; its area grows with the transverse momentum. Tracks that start at the
     vertex of one collision line up at one :math:`d_z`. The legend counts the tracks out of view.
-
-    Parameters
-    ----------
-    events
-        Name -> one event (``var * Track`` with ``origin``), a row each.
-    title
-        What is seen, with the preset and the reference of dz.
-    colours
-        Name -> colour of the hard tracks.
-    half_width
-        Half the width of the view, mm.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When there is no event, or its tracks have no origin.
-
-    Examples
-    --------
-    >>> track = {"pt": 5.0, "eta": 0.1, "phi": 0.2, "d0": 0.0, "dz": 20.0, "origin": 0}
-    >>> figure = before_and_after({"signal": ak.Array([track])}, title="toy")
-    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
-    ('$d_z$ [mm]', '$\\varphi$ [rad]')
     """
     if not events:
         raise ValueError("events: there is no event to draw")
@@ -72,11 +45,8 @@ def before_and_after(
         len(events), 2, figsize=(9.4, 4.1 * len(events)), squeeze=False, sharex=True, sharey=True
     )
     for row, (name, event) in zip(grid, events.items(), strict=True):
-        origin = _origin(event)
-        for axes, tracks, when in (
-            (row[0], event[origin == 0], "alone"),
-            (row[1], event, "in pileup"),
-        ):
+        alone = event[_origin(event) == 0]
+        for axes, tracks, when in zip(row, (alone, event), ("alone", "in pileup"), strict=True):
             for hard, colour, source in ((False, _PILEUP, "pileup"), (True, colours[name], "hard")):
                 part = tracks[(_origin(tracks) == 0) == hard]
                 outside = ak.sum(abs(part.dz) > half_width)
@@ -94,29 +64,7 @@ def before_and_after(
 def collisions(event: ak.Array, *, title: str, half_width: float = 200.0):
     r"""Draw one event in the :math:`(d_z, \varphi)` plane, each collision in a colour of its own.
 
-    Parameters
-    ----------
-    event
-        One event (``var * Track`` with ``origin``).
-    title
-        What is seen, with the preset and the reference of dz.
-    half_width
-        Half the width of the view, mm.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When the tracks have no origin.
-
-    Examples
-    --------
-    >>> track = {"pt": 5.0, "eta": 0.1, "phi": 0.2, "d0": 0.0, "dz": 20.0, "origin": 3}
-    >>> collisions(ak.Array([track]), title="toy").axes[0].get_xlabel()
-    '$d_z$ [mm]'
+    The event is ``var * Track`` with ``origin``; the view is cut at `half_width` in mm.
     """
     origin = _origin(event)
     figure, axes = pyplot.subplots(figsize=(7.5, 4.2))
@@ -131,58 +79,32 @@ def collisions(event: ak.Array, *, title: str, half_width: float = 200.0):
 
 
 def dz_by_reference(references: Mapping[str, ak.Array], *, title: str):
-    r"""Distribution of dz of hard and pileup tracks, a panel for each reference point.
+    """Distribution of dz of hard and pileup tracks, a panel for each reference point.
 
-    Drawn against :math:`|d_z|` on a logarithmic axis; the first and last bins hold what lies
-    beyond. The error bars count the tracks of one event as one draw.
-
-    Parameters
-    ----------
-    references
-        Name of the reference -> events (``n * var * Track`` with ``origin``).
-    title
-        What is seen, with the preset.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When there is no sample, or its tracks have no origin.
-
-    Examples
-    --------
-    >>> track = {"pt": 5.0, "eta": 0.1, "phi": 0.2, "d0": 0.0, "dz": 20.0, "origin": 0}
-    >>> dz_by_reference({"hard": ak.Array([[track]])}, title="toy").axes[0].get_xlabel()
-    '$|d_z|$ [mm]'
+    References are name → events (``n * var * Track`` with ``origin``). Drawn against :math:`|d_z|`
+    on a logarithmic axis; the first and last bins hold what lies beyond. The error bars count the
+    tracks of one event as one draw.
     """
     if not references:
         raise ValueError("references: there is no event to draw")
     edges = np.geomspace(1e-2, 1e4, 37)
-    columns = min(2, len(references))
-    rows = -(-len(references) // columns)
+    columns, rows = min(2, len(references)), -(-len(references) // 2)
     size = (4.2 * columns + 0.6, 3.4 * rows + 0.6)
-    figure, panels = pyplot.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False
-    )
+    figure, panels = rows_of_panels(len(references), columns=2, figsize=size, sharex=True)
     for axes, (name, events) in zip(panels.flat, references.items(), strict=False):
         event = np.repeat(np.arange(len(events)), ak.to_numpy(ak.num(events)))
         tracks = ak.flatten(events)
         dz = np.clip(abs(ak.to_numpy(tracks.dz)), edges[0], edges[-1])
         hard = _origin(tracks) == 0
-        heights = {}
-        for source, rows in (("hard event", hard), ("pileup", ~hard)):
-            counts, errors = count(dz[rows], edges, groups=event[rows])
-            heights[source] = counts / len(events), errors / len(events)
+        heights = {
+            source: count(dz[part], edges, groups=event[part]) / len(events)
+            for source, part in (("hard event", hard), ("pileup", ~hard))
+        }
         axes.set_xscale("log")
         draw(axes, heights, edges, colours={"hard event": COLOURS["signal"], "pileup": _PILEUP})
         axes.set(title=name, yscale="log")
     for axes in panels[-1]:
         axes.set_xlabel("$|d_z|$ [mm]")
-    for axes in panels.flat[len(references) :]:
-        axes.axis("off")
     for axes in panels[:, 0]:
         axes.set_ylabel("tracks per event and bin")
     panels[0, 0].legend(loc="upper left")
@@ -191,32 +113,11 @@ def dz_by_reference(references: Mapping[str, ak.Array], *, title: str):
 
 
 def hard_share(events: ak.Array, *, max_tracks: int = 80) -> dict[str, float]:
-    """Share of the hardest tracks of an event that come from its hard collision.
+    """Share of the hardest tracks of an event that come from its hard collision: value and error.
 
-    The share is taken in each event that has tracks, then averaged over these events.
-
-    Parameters
-    ----------
-    events
-        Accepted tracks (``n * var * Track`` with ``origin``).
-    max_tracks
-        How many of the hardest tracks of an event count.
-
-    Returns
-    -------
-    dict
-        ``value``, and ``error``, the standard error of the mean over events.
-
-    Raises
-    ------
-    ValueError
-        When the tracks have no origin, or fewer than two events have tracks.
-
-    Examples
-    --------
-    >>> hard, soft = {"pt": 5.0, "origin": 0}, {"pt": 1.0, "origin": 7}
-    >>> hard_share(ak.Array([[hard, soft], [soft], []]))
-    {'value': 0.25, 'error': 0.25}
+    Events are accepted tracks (``n * var * Track`` with ``origin``). The share is taken in each
+    event that has tracks, then averaged over these events; the error is the standard error of that
+    mean.
     """
     _origin(ak.flatten(events))
     filled = events[ak.num(events) > 0]
@@ -229,41 +130,17 @@ def hard_share(events: ak.Array, *, max_tracks: int = 80) -> dict[str, float]:
 
 
 def share_by_mu(shares: Mapping[str, Mapping[float, dict]], *, title: str, max_tracks: int = 80):
-    r"""Share of hard tracks against the mean number of pileup events, with errors.
+    """Share of hard tracks against the mean number of pileup events, with errors.
 
-    Parameters
-    ----------
-    shares
-        Name of a process -> mu -> what :func:`hard_share` gives.
-    title
-        What is seen, with the preset.
-    max_tracks
-        How many of the hardest tracks were looked at.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When there is no process.
-
-    Examples
-    --------
-    >>> shares = {"QCD": {20: {"value": 0.4, "error": 0.01}, 60: {"value": 0.2, "error": 0.01}}}
-    >>> share_by_mu(shares, title="toy").axes[0].get_xlabel()
-    'mean number of pileup events $\\mu$'
+    Shares are process → mu → what :func:`hard_share` gives.
     """
     if not shares:
         raise ValueError("shares: there is no process to draw")
     figure, axes = pyplot.subplots(figsize=(7.5, 4.2))
     colours = [COLOURS["background"], COLOURS["synthetic"], COLOURS["signal"]]
     for number, (name, by_mu) in enumerate(shares.items()):
-        values = [share["value"] for share in by_mu.values()]
-        errors = [share["error"] for share in by_mu.values()]
-        style = {"marker": "osD^v"[number % 5], "color": colours[number % 3], "ms": 5}
-        axes.errorbar(list(by_mu), values, errors, capsize=4, label=name, **style)
+        look = {"marker": "osD^v"[number % 5], "color": colours[number % 3], "label": name}
+        axes.errorbar(list(by_mu), *measured(by_mu.values()), ms=5, capsize=4, **look)
     axes.set(xlabel=r"mean number of pileup events $\mu$", title=title, ylim=(0, None))
     axes.margins(x=0.05)
     axes.set_ylabel(f"hard share of the {max_tracks} hardest tracks")
@@ -272,44 +149,23 @@ def share_by_mu(shares: Mapping[str, Mapping[float, dict]], *, title: str, max_t
 
 
 def padding(samples: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str):
-    r"""The matrices that a network reads: events by track slots, shaded by pT, padding hatched.
+    """The matrices that a network reads: events by track slots, shaded by pT, padding hatched.
 
-    Parameters
-    ----------
-    samples
-        Title of a panel -> ``(X, mask)`` as :func:`hepgmm.select` gives them; some dozens of
-        events.
-    title
-        What is seen, with the preset.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When there is nothing to draw.
-
-    Examples
-    --------
-    >>> X, mask = np.full((2, 3, 5), 0.5), np.array([[True, True, False]] * 2)
-    >>> padding({"toy": (X, mask)}, title="two events").axes[0].get_ylabel()
-    'event'
+    Samples are title of a panel → ``(X, mask)`` as :func:`hepgmm.select` gives them; some dozens of
+    events.
     """
     if not samples:
         raise ValueError("samples: there is nothing to draw")
-    figure, panels = pyplot.subplots(
-        1, len(samples), figsize=(4.6 * len(samples) + 1, 4.2), sharey=True, squeeze=False
-    )
-    for axes, (name, (X, mask)) in zip(panels[0], samples.items(), strict=True):
+    n = len(samples)
+    figure, panels = rows_of_panels(n, columns=n, figsize=(4.6 * n + 1, 4.2))
+    for axes, (name, (X, mask)) in zip(panels.flat, samples.items(), strict=True):
         share = np.ma.masked_where(~mask, np.log10(np.where(mask, X[..., 0], 1)))
         axes.patch.set(hatch="//", edgecolor="0.75")
         image = axes.imshow(share, aspect="auto", interpolation="none", vmin=-3, vmax=0)
         axes.set(title=name, xlabel="track slot, by falling $p_T$")
         axes.minorticks_off()
     panels[0, 0].set_ylabel("event")
-    figure.colorbar(image, ax=panels[0], label=r"$\log_{10}\,(p_T / \Sigma p_T)$")
+    figure.colorbar(image, ax=panels, label=r"$\log_{10}\,(p_T / \Sigma p_T)$")
     figure.suptitle(title)
     return figure
 

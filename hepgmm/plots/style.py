@@ -1,21 +1,28 @@
-"""One look for every figure, its alternative text, and figures that step without a kernel."""
+"""One look for every figure: colours, histograms, alternative text, steps without a kernel."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mplhep
+import numpy as np
 from matplotlib import cycler, pyplot
 
 from hepgmm.io.atomic import atomic_write
 
 __all__ = [
     "COLOURS",
+    "LOOKS",
     "Picture",
+    "count",
+    "draw",
     "finish",
+    "histogram",
+    "histogram_ratio",
+    "measured",
     "rows_of_panels",
     "save_svg",
     "stepper",
@@ -44,22 +51,18 @@ COLOURS |= {
     "track_transformer": COLOURS["signal"],
     "particle_transformer": COLOURS["synthetic"],
 }
+LOOKS = [
+    {"color": COLOURS[role], "marker": marker}
+    for role, marker in zip(("background", "synthetic", "mlp", "transformer"), "osD^", strict=True)
+]
 _PIXELS_PER_INCH = 100
 _SHARPNESS = 2
 
 
 def use_style():
-    """Set matplotlib up for the book: mplhep's look with the sizes of a web page.
+    """Set matplotlib up for the book: mplhep's look, a web page's sizes, opaque white behind.
 
-    Changes the global ``matplotlib.rcParams``, so it is called (once, by a notebook), never run
-    at import. The background is opaque white: a figure stays legible on a dark page.
-
-    Examples
-    --------
-    >>> import matplotlib
-    >>> use_style()
-    >>> matplotlib.rcParams["savefig.facecolor"]
-    'white'
+    Changes the global ``matplotlib.rcParams``, so a notebook calls it, no import does.
     """
     pyplot.style.use(mplhep.style.ATLAS)
     pyplot.rcParams.update(
@@ -85,58 +88,121 @@ def use_style():
     )
 
 
-def rows_of_panels(n_panels: int, *, columns: int = 3):
-    """A figure with panels of one height axis, in rows of a few; places that are left are empty.
-
-    Parameters
-    ----------
-    n_panels
-        How many are needed.
-    columns
-        The most in a row.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-    panels : array of matplotlib.axes.Axes
-        One row of it for each row of the figure.
-
-    Examples
-    --------
-    >>> figure, panels = rows_of_panels(5)
-    >>> panels.shape, [axes.axison for axes in panels.flat]
-    ((2, 3), [True, True, True, True, True, False])
-    >>> pyplot.close(figure)
-    """
+def rows_of_panels(n_panels, *, columns=3, figsize=None, sharex=False):
+    """A figure and its panels ``(rows, columns)`` of one height axis; places left are empty."""
     columns = min(n_panels, columns)
     rows = -(-n_panels // columns)
-    size = (10.8 / max(columns, 2) * columns, 3.4 * rows + 0.5)
-    figure, panels = pyplot.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    figsize = figsize or (10.8 / max(columns, 2) * columns, 3.4 * rows + 0.5)
+    figure, panels = pyplot.subplots(
+        rows, columns, figsize=figsize, sharex=sharex, sharey=True, squeeze=False
+    )
     for axes in panels.flat[n_panels:]:
         axes.axis("off")
     return figure, panels
 
 
+def measured(figures):
+    """Values and errors ``(2, n)`` of figures ``{"value", "error"}``."""
+    return np.array([[figure["value"], figure["error"]] for figure in figures]).T
+
+
+def count(values, edges, groups=None):
+    r"""Counts of values ``(n,)`` between edges ``(b + 1,)``, and their errors: ``(2, b)``.
+
+    Entries of one group (the tracks of one event, integers ``(n,)`` from 0 on) depend on each
+    other. With :math:`n_{eb}` entries of group :math:`e` in bin :math:`b` the error of the count is
+    :math:`\sqrt{\sum_e n_{eb}^2}`, the familiar :math:`\sqrt{n_b}` where each is its own group.
+    """
+    values, edges = np.asarray(values, dtype=float), np.asarray(edges, dtype=float)
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ValueError("edges: bin edges must rise, at least two of them")
+    counts = np.histogram(values, edges)[0].astype(float)
+    if groups is None:
+        return np.array([counts, np.sqrt(counts)])
+    inside = (values >= edges[0]) & (values <= edges[-1])
+    bins = np.minimum(np.searchsorted(edges, values[inside], side="right") - 1, len(counts) - 1)
+    cells, entries = np.unique(np.asarray(groups)[inside] * len(counts) + bins, return_counts=True)
+    squares = np.bincount(cells % len(counts), weights=entries**2.0, minlength=len(counts))
+    return np.array([counts, np.sqrt(squares)])
+
+
+def draw(axes, samples, edges, *, colours=COLOURS):
+    """Draw a step line with error bars for each name → (heights, errors), shape ``(2, b)``.
+
+    A name without a colour takes one that no other sample has.
+    """
+    spare = [c for c in dict.fromkeys(COLOURS.values()) if c not in map(colours.get, samples)]
+    edges = np.asarray(edges, dtype=float)
+    logarithmic = axes.get_xscale() == "log"
+    centres = np.sqrt(edges[1:] * edges[:-1]) if logarithmic else (edges[1:] + edges[:-1]) / 2
+    for name, (heights, errors) in samples.items():
+        colour = colours.get(name) or spare.pop(0)
+        axes.stairs(heights, edges, label=name, color=colour, lw=1.5)
+        axes.errorbar(centres, heights, errors, fmt="none", ecolor=colour, lw=1.2)
+
+
+def histogram(
+    samples: Mapping,
+    edges,
+    *,
+    xlabel: str,
+    ylabel: str = "fraction per bin",
+    title: str = "",
+    logx: bool = False,
+    logy: bool = False,
+    colours: Mapping = COLOURS,
+):
+    """Compare samples of one number, name → values ``(n,)``, each normalised to one.
+
+    Values outside the edges ``(b + 1,)`` are counted in the normalisation but not shown.
+    """
+    for name, values in samples.items():
+        if not len(values):
+            raise ValueError(f"{name}: the sample is empty, there is nothing to draw")
+    figure, axes = pyplot.subplots()
+    axes.set_xscale("log" if logx else "linear")
+    fractions = {name: count(values, edges) / len(values) for name, values in samples.items()}
+    draw(axes, fractions, edges, colours=colours)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(edges[0], edges[-1]))
+    if logy:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+        axes.set_ylim(top=1.15 * axes.get_ylim()[1])  # room for the legend
+    axes.legend()
+    return figure
+
+
+def histogram_ratio(figure, samples: Mapping, edges, *, reference: str, xlabel: str, logx=False):
+    r"""Fill a figure with histograms and, below, their ratio to one of them; both axes.
+
+    Samples are name → (heights, errors), shape ``(2, b)``. With independent errors the ratio
+    :math:`r = a / b` has the error :math:`r \sqrt{(\sigma_a/a)^2 + (\sigma_b/b)^2}`.
+    """
+    if reference not in samples:
+        raise ValueError(f"reference: {reference!r} is not one of {', '.join(samples)}")
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    upper.set_xscale("log" if logx else "linear")
+    draw(upper, samples, edges)
+    base, base_error = samples[reference]
+    ratios = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, (heights, errors) in samples.items():
+            if name != reference:
+                relative = np.hypot(errors / heights, base_error / base)
+                ratios[name] = heights / base, heights / base * relative
+    draw(lower, ratios, edges)
+    lower.axhline(1, color=COLOURS.get(reference, "0.3"), lw=1)
+    lower.set(xlabel=xlabel, ylabel=f"to {reference}", ylim=(0, 2.5))
+    return upper, lower
+
+
 class Picture:
-    """A finished figure as a PNG image with its alternative text.
+    """A finished figure: PNG, alternative text, width in CSS pixels (less on narrow screens).
 
     Jupyter and the book show it as an HTML image with an ``alt`` attribute; formats without
     HTML fall back to the plain PNG.
-
-    Parameters
-    ----------
-    png
-        The image file's bytes.
-    alt
-        What a reader who cannot see the figure should know about it.
-    width
-        Width on the page, in CSS pixels (the image shrinks on narrow screens).
-
-    Examples
-    --------
-    >>> Picture(b"", alt="A falling curve", width=400).html
-    '<img src="data:image/png;base64," alt="A falling curve" width="400" style="max-width: 100%; height: auto; background: white">'
-    """  # noqa: E501
+    """
 
     def __init__(self, png: bytes, *, alt: str, width: int):
         self.png, self.alt, self.width = png, alt, width
@@ -155,31 +221,9 @@ class Picture:
 
 
 def finish(figure, alt: str) -> Picture:
-    """Turn a matplotlib figure into a `Picture`, twice as sharp as it is wide, and close it.
+    """Turn a figure into a `Picture`, twice as sharp as it is wide, and close it.
 
-    Parameters
-    ----------
-    figure
-        The ``matplotlib.figure.Figure``.
-    alt
-        Alternative text: what the figure shows, in a sentence or two.
-
-    Returns
-    -------
-    Picture
-        As the last expression of a cell it is what the cell shows.
-
-    Raises
-    ------
-    ValueError
-        When the alternative text is empty.
-
-    Examples
-    --------
-    >>> from matplotlib import pyplot
-    >>> figure, axes = pyplot.subplots()
-    >>> finish(figure, "Empty axes").png[1:4]
-    b'PNG'
+    The alternative text says in a sentence or two what the figure shows.
     """
     if not alt.strip():
         raise ValueError("alt: the figure needs a sentence that says what it shows")
@@ -193,59 +237,17 @@ def finish(figure, alt: str) -> Picture:
 
 
 def save_svg(path, figure) -> None:
-    """Write a figure as SVG, the same file for the same figure, and close it.
-
-    Parameters
-    ----------
-    path
-        The file to write; its folder is made when missing.
-    figure
-        The ``matplotlib.figure.Figure``.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "empty.svg"
-    >>> save_svg(path, pyplot.figure())
-    >>> path.read_text()[:5]
-    '<?xml'
-    """
+    """Write a figure as SVG, the same file for the same figure, and close it."""
     with pyplot.rc_context({"svg.hashsalt": "hepgmm"}), atomic_write(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
     pyplot.close(figure)
 
 
-def stepper(pictures: Sequence, labels: Sequence[str], *, description: str):
-    """Step through pictures with a slider.
+def stepper(pictures: Sequence[Picture], labels: Sequence, *, description: str):
+    """Step through pictures with a slider, which reads a label at each position.
 
-    Every picture is drawn beforehand and the slider is linked to the stack of pictures inside
-    the browser, so that the slider works in JupyterLab as well as on a rendered page.
-
-    Parameters
-    ----------
-    pictures
-        `hepgmm.plots.Picture` objects (what ``finish`` returns), one a position.
-    labels
-        What the slider reads at each position.
-    description
-        The name of the quantity in front of the slider, with its unit.
-
-    Returns
-    -------
-    ipywidgets.VBox
-        The slider above the stack of pictures.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two pictures, or not one label per picture.
-
-    Examples
-    --------
-    >>> from hepgmm.plots import Picture
-    >>> pictures = [Picture(b"", alt=f"{k} ellipses", width=400) for k in (1, 2)]
-    >>> stepper(pictures, ["1", "2"], description="K").children[1].selected_index
-    0
+    The slider is linked to the stack of pictures inside the browser, so that it works on a
+    rendered page as well as in JupyterLab.
     """
     import ipywidgets
 

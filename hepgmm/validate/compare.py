@@ -108,8 +108,10 @@ def compare(
     --------
     >>> from hepgmm.io.parquet import FEATURES, make_events
     >>> def toy(seed, shift):
-    ...     columns = {name: np.random.default_rng(seed).random(400) for name in FEATURES}
-    ...     return make_events(columns | {"eta": columns["eta"] + shift}, [4] * 100)
+    ...     values = np.random.default_rng(seed).random(400)
+    ...     columns = {name: values for name in FEATURES}
+    ...     columns["eta"] = values + shift
+    ...     return make_events(columns, [4] * 100)
     >>> figures = compare(toy(1, 0.0), toy(2, 1.0), seed=3, n_bootstrap=5)
     >>> figures["auc_events"]["value"] > 0.95
     True

@@ -147,7 +147,8 @@ def correlation_map(events, *, bins=(20, 16), delta_eta: float = 4.0, mixed: int
     >>> rng = np.random.default_rng(1)
     >>> columns = {name: rng.uniform(1, 3, 9000) for name in FEATURES}
     >>> events = make_events(columns, [3] * 3000)
-    >>> *_, value, error = correlation_map(events, bins=(2, 1), delta_eta=2.0, seed=1)
+    >>> options = {"bins": (2, 1), "delta_eta": 2.0, "seed": 1}
+    >>> *_, value, error = correlation_map(events, **options)
     >>> bool((np.abs(value - 1) < 4 * error).all())
     True
     """

@@ -74,7 +74,8 @@ def physics(events, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
     Examples
     --------
     >>> from hepgmm.io.parquet import FEATURES, make_events
-    >>> columns = {name: [1.0, 1.0, 2.0] for name in FEATURES} | {"phi": [0.0, np.pi, 0.0]}
+    >>> columns = {name: [1.0, 1.0, 2.0] for name in FEATURES}
+    >>> columns["phi"] = [0.0, np.pi, 0.0]
     >>> figures = physics(make_events(columns, [2, 1]), seed=1)
     >>> round(figures["recoil"]["value"], 3), figures["leading_pt"]["value"]
     (0.5, 1.5)

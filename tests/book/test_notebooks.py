@@ -12,6 +12,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = ["preset", "seed", "data", "mixture", "overlay", "training"]
 MAX_LINES = 12
 MIN_WORDS_PER_LINE = 5
+WIDTH = 79  # what a page shows of a code cell at 1300 pixels
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -67,6 +68,12 @@ def test_cells_fit_the_eye(path):
         if len(code_lines(cell)) > MAX_LINES
     }
     assert not long, f"code cells with more than {MAX_LINES} lines: {long}"
+
+
+@each_notebook
+def test_lines_fit_the_page(path):
+    lines = [line for cell in cells(path, "code") for line in "".join(cell["source"]).splitlines()]
+    assert not [line for line in lines if len(line) > WIDTH]
 
 
 @each_notebook

@@ -1,7 +1,9 @@
 """The prose pages say what the code does: parameters, commands, examples."""
 
 import ast
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hepgmm.cli import main
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 PAGES = sorted(BOOK.glob("*.md"))
+WIDTH = 79  # what a page shows of a block of code at 1300 pixels
 
 
 def read(name):
@@ -45,6 +48,29 @@ def test_every_command_is_listed(capsys):
 def test_python_examples_parse(page):
     for code in blocks(page.read_text(encoding="utf-8"), "python"):
         assert ast.parse(code).body  # SyntaxError if it is no Python
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_fits_the_page(page):
+    code = blocks(page.read_text(encoding="utf-8"), "(?:bash|python|yaml)")
+    assert not [line for block in code for line in block.splitlines() if len(line) > WIDTH]
+
+
+def documented():
+    """Objects that the page of public names shows, members with them."""
+    entry = re.compile(r"^\.\. auto\w+:: hepgmm\.(\S+)(?:\n +:members:(.*))?", flags=re.M)
+    for name, members in entry.findall(read("api.md")):
+        yield name, ""
+        yield from ((name, member) for member in re.split(r",\s*", members.strip()) if member)
+
+
+@pytest.mark.parametrize(("name", "member"), documented())
+def test_public_name_is_there_and_its_example_fits_the_page(name, member):
+    module, _, attribute = name.rpartition(".")
+    shown = getattr(import_module(f"hepgmm.{module}".rstrip(".")), attribute)
+    text = inspect.getdoc(getattr(shown, member) if member else shown)
+    examples = re.findall(r"^ *(?:>>>|\.\.\.) .*", text or "", flags=re.M)
+    assert text and not [line for line in examples if len(line) > WIDTH]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -7,14 +7,9 @@ import pytest
 import sklearn.metrics
 from matplotlib import pyplot
 
-from hepgmm.classify import (
-    MLP,
-    Sample,
-    TrackFeatures,
-    Transformer,
-)
+from hepgmm.classify import MLP, Sample, TrackFeatures, Transformer
 from hepgmm.classify.metrics import PAPER
-from hepgmm.plots import classify, networks
+from hepgmm.plots import classify
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +84,34 @@ def test_operating_point_refuses_what_is_no_rate(point):
         classify.operating_point(*point)
 
 
+def test_operating_point_and_looks():
+    assert classify.operating_point(recall=0.6, precision=0.75) == (0.2, 0.6)
+    assert classify.rung_look("mlp") == {"color": "#009e73", "label": "MLP"}
+
+
+def test_tables_of_inputs_and_parameters():
+    inputs = classify.transform_table().splitlines()
+    assert "| raw | pT / Σ pT; η; φ [rad]; d0 [mm]; dz [mm] |" in inputs
+    rows = classify.parameter_table({"mlp": MLP(width=4, n_layers=1)}).splitlines()
+    assert rows[2:] == [
+        "| MLP | encoder | 32 |",
+        "| MLP | output | 5 |",
+        "| **MLP** | **all** | **37** |",
+    ]
+
+
+def test_calibration_and_rejection_show_their_errors():
+    figure = classify.calibration({"coin": ([0.4, 0.6], [0.5, 0.5], [0.1, 0.1])}, title="toy")
+    segments = figure.axes[0].containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose([[y for _, y in line] for line in segments], [[0.4, 0.6]] * 2)
+    assert figure.axes[0].get_ylabel() == "share of signal"
+    roc = {"efficiency": [0.2, 0.8], "rate": [0.01, 0.2], "error": [0.006, 0.01]}
+    axes = classify.rejection_curves({"mlp": {"title": "MLP", "roc": roc}}, title="toy").axes[0]
+    assert axes.get_ylabel() == "background rejection, 1 / rate"
+    # The first point is within two errors of no false positive at all.
+    np.testing.assert_allclose(line(axes, "MLP"), ([0.8], [5]))
+
+
 @pytest.mark.parametrize("draw", [classify.roc_curves, classify.score_distributions])
 @pytest.mark.parametrize(
     ("scores", "labels", "message"),
@@ -132,17 +155,17 @@ def test_loss_curve_marks_the_best_epoch():
         for epoch, loss in enumerate([0.69, 0.6, 0.65], start=1)
     ]
     results = {"mlp": SimpleNamespace(history=history, best_epoch=2)}
-    axes = networks.loss_curves(results, title="toy", errors={"mlp": 0.05}).axes[0]
+    axes = classify.loss_curves(results, title="toy", errors={"mlp": 0.05}).axes[0]
     assert [values.tolist() for values in line(axes, "best epoch, kept")] == [[2], [0.6]]
     assert "nats" in axes.get_ylabel()
-    rates = line(networks.learning_rates(results, title="toy").axes[0], "MLP")
+    rates = line(classify.learning_rates(results, title="toy").axes[0], "MLP")
     np.testing.assert_allclose(rates, [[1, 2, 3], [0.1, 0.01, 0.001]])
 
 
 @pytest.mark.parametrize("model", [MLP(), Transformer(n_blocks=2, feedforward=16)])
 def test_parameter_table_counts_all(model):
     name = type(model).__name__.lower()
-    last = networks.parameter_table({name: model}).splitlines()[-1]
+    last = classify.parameter_table({name: model}).splitlines()[-1]
     total = sum(weights.numel() for weights in model.parameters())
     assert last.endswith(f"| **{total:,}** |")
 
@@ -152,7 +175,7 @@ def test_network_inputs_leave_padding_out():
     mask = rng.random((50, 20)) < 0.5
     X = np.where(mask[..., None], rng.uniform(0.1, 1, (50, 20, 5)), 99)
     sample = Sample(X, mask, np.arange(50) % 2)
-    figure = networks.network_inputs(TrackFeatures("raw"), sample, title="toy", bins=10)
+    figure = classify.network_inputs(TrackFeatures("raw"), sample, title="toy", bins=10)
     assert [axes.get_xlabel() for axes in figure.axes[3:5]] == ["d0 [mm]", "dz [mm]"]
     for axes in figure.axes[:5]:
         edges = axes.patches[0].get_data().edges
@@ -163,4 +186,4 @@ def test_network_inputs_leave_padding_out():
 def test_network_inputs_need_both_classes():
     sample = Sample(np.ones((2, 3, 5)), np.ones((2, 3), dtype=bool), [1, 1])
     with pytest.raises(ValueError, match="both classes"):
-        networks.network_inputs(TrackFeatures("raw"), sample, title="toy")
+        classify.network_inputs(TrackFeatures("raw"), sample, title="toy")

@@ -13,8 +13,8 @@ from hepgmm import plots
 from hepgmm.events import FEATURES, UNITS, make_events
 from hepgmm.mixture import GaussianMixture
 from hepgmm.plots.collide import FEATURE_AXES
-from hepgmm.plots.histograms import count, histogram_ratio
 from hepgmm.plots.mixture import ellipse
+from hepgmm.plots.style import count, histogram_ratio, measured, rows_of_panels
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,28 @@ def test_grouping_never_changes_counts_nor_lowers_errors(values, group_size):
 def test_edges_must_rise():
     with pytest.raises(ValueError, match="edges"):
         count([1.0], [0, 2, 1])
+
+
+def test_groups_add_their_squares():
+    counts, errors = count([0.1, 0.2, 0.3, 1.5], [0, 1, 2], groups=[0, 0, 1, 1])
+    np.testing.assert_allclose(counts, [3, 1])
+    np.testing.assert_allclose(errors, [5**0.5, 1])
+
+
+def test_places_without_a_panel_are_empty():
+    _, panels = rows_of_panels(5)
+    assert panels.shape == (2, 3)
+    assert [axes.axison for axes in panels.flat] == [True] * 5 + [False]
+
+
+def test_measured_figures_are_two_rows():
+    figures = {"a": {"value": 1, "error": 2}, "b": {"value": 3, "error": 4}}
+    np.testing.assert_array_equal(measured(figures.values()), [[1, 3], [2, 4]])
+
+
+def test_signed_log_is_linear_within_its_scale():
+    np.testing.assert_allclose(plots.signed_log([0.0, -0.01]), [0, -np.arcsinh(1)])
+    np.testing.assert_allclose(plots.signed_log(1e-5), 1e-3, rtol=1e-6)
 
 
 def test_feature_axes_name_the_unit_of_every_feature():
@@ -187,6 +209,13 @@ def test_style_is_opaque_and_its_roles_differ():
         assert not pyplot.rcParams["savefig.transparent"]
     roles = ("real", "synthetic", "background", "signal", "mlp", "transformer", "trees")
     assert len({plots.COLOURS[role] for role in roles}) == len(roles)
+
+
+def test_svg_is_the_same_twice(tmp_path):
+    for name in ("a.svg", "b.svg"):
+        plots.save_svg(tmp_path / name, pyplot.figure())
+    assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 @pytest.mark.parametrize(
