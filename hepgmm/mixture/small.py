@@ -40,31 +40,27 @@ class MixtureFits(NamedTuple):
 
     Attributes
     ----------
-    weights
-        ``(M,)``.
-    means
-        ``(M, d)``.
-    covariances
-        ``(M, d, d)``.
-    offsets
-        int64 ``(n_events + 1,)``.
+    weights : array, shape (M,)
+    means : array, shape (M, d)
+    covariances : array, shape (M, d, d)
+    offsets : int64 array, shape (n_events + 1,)
     candidates
         The numbers of components K that were tried, int64 ``(n_candidates,)``.
     n_components
         The K of the lowest criterion, int64 ``(n_events,)``.
-    log_likelihood
-        ``(n_events, n_candidates)``, NaN where an event has fewer points than components.
+    log_likelihood : array, shape (n_events, n_candidates)
+        NaN where an event has fewer points than components.
     criterion
         BIC or AIC, of the same shape.
     iterations
         EM steps of the fit that was kept, of the same shape.
     converged
         Whether they were enough, of the same shape; False where there is no fit.
-    floors
-        ``(n_events, d)``: the floors of the variances, which are those asked for, or all of them
+    floors : array, shape (n_events, d)
+        The floors of the variances, which are those asked for, or all of them
         raised by one factor where double precision asks for it.
-    floored
-        int64 ``(M,)``: how many directions of the component have the floor as their variance.
+    floored : int64 array, shape (M,)
+        How many directions of the component have the floor as their variance.
     """
 
     weights: np.ndarray
@@ -253,8 +249,7 @@ class Singular(NamedTuple):
 
     Attributes
     ----------
-    event
-        int64 ``(S,)``.
+    event : int64 array, shape (S,)
     component
         Its number within the event, int64 ``(S,)``.
     tracks
