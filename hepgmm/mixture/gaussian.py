@@ -145,15 +145,15 @@ class GaussianMixture:
 
         Parameters
         ----------
-        n
+        n : int
             How many.
         seed
             Anything that ``numpy.random.default_rng`` takes.
         dtype
             ``float64`` or ``float32``.
-        workers
+        workers : int
             Threads; no effect on the result.
-        return_components
+        return_components : bool
             Whether to return the component of every draw too.
 
         Returns
@@ -341,7 +341,7 @@ def pack(means, covariances, weights, *, form: str = "cholesky"):
         Positive definite.
     weights : array, shape (M,)
         Above 0 if their logarithms are written.
-    form
+    form : str
         How the components are written, a key of ``FORMS``.
 
     Returns
@@ -399,9 +399,9 @@ def unpack(vectors, n_features: int | None = None, *, form: str = "cholesky"):
     Parameters
     ----------
     vectors : array, shape (M, d + d (d + 1) / 2 + 1)
-    n_features
+    n_features : int
         d; found from the length of a vector when not given.
-    form
+    form : str
         How the vectors are written, a key of ``FORMS``.
 
     Returns
@@ -441,7 +441,7 @@ def parameter_names(features, *, form: str = "cholesky") -> list[str]:
     ----------
     features
         Names of the d features.
-    form
+    form : str
         How the vectors are written, a key of ``FORMS``.
 
     Examples

@@ -127,21 +127,21 @@ def fit_one(
     ----------
     points : array, shape (n, d)
         Computed with in double precision.
-    n_components
+    n_components : int or iterable of int
         Candidate numbers of components, or the only one; those above n are left out.
-    n_init
+    n_init : int
         Starts of every fit, or chains.
-    floors
+    floors : float or array, shape (d,)
         Smallest variance: one number, or one for each feature, in squared units of the features.
-    criterion
+    criterion : str
         ``"bic"`` or ``"aic"`` = 2 k - 2 log L̂.
-    search
+    search : str
         ``"coarse"`` or ``"exhaustive"``.
     seed
         Anything that ``numpy.random.default_rng`` takes.
-    workers
+    workers : int
         Threads.
-    progress
+    progress : bool
         Whether to show a progress bar.
 
     Returns

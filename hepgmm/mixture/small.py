@@ -85,12 +85,12 @@ class MixtureFits(NamedTuple):
         >>> fit_many(points, [0, 20, 60], [3], seed=1).mixture(1).n_components
         3
         """
-        own = slice(self.offsets[event], self.offsets[event + 1])
+        rows = slice(self.offsets[event], self.offsets[event + 1])
         column = np.searchsorted(self.candidates, self.n_components[event])
         return GaussianMixture(
-            self.weights[own],
-            self.means[own],
-            self.covariances[own],
+            self.weights[rows],
+            self.means[rows],
+            self.covariances[rows],
             bool(self.converged[event, column]),
         )
 
@@ -130,19 +130,19 @@ def fit_many(
         All points of all events, ``(N, d)``; computed with in double precision.
     offsets
         Event i owns the points ``offsets[i]:offsets[i + 1]``, int ``(n_events + 1,)``.
-    n_components
+    n_components : int or iterable of int
         Candidate numbers of components, or the only one.
-    n_init
+    n_init : int
         Starts of every fit; the best likelihood is kept.
-    floors
+    floors : float or array, shape (d,)
         Smallest variance: one number, or one for each feature, in squared units of the features.
-    criterion
+    criterion : str
         ``"bic"`` or ``"aic"`` = 2 k - 2 log L̂.
     seed
         Anything that ``numpy.random.default_rng`` takes.
-    workers
+    workers : int
         Threads.
-    progress
+    progress : bool
         Whether to show a progress bar.
 
     Returns
@@ -293,7 +293,7 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
     ----------
     points, offsets
         What :func:`hepgmm.mixture.fit_many` was given.
-    fits
+    fits : MixtureFits
         What it returned.
 
     Returns
@@ -323,12 +323,12 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
     entries = []
     for event in np.unique(np.searchsorted(fits.offsets, np.flatnonzero(fits.floored), "right")):
         event -= 1
-        own = slice(fits.offsets[event], fits.offsets[event + 1])
+        rows = slice(fits.offsets[event], fits.offsets[event + 1])
         members = points[offsets[event] : offsets[event + 1]]
         mixture = fits.mixture(event)
         shares = mixture.responsibilities(members)
         scales = np.sqrt(fits.floors[event])
-        for k in np.flatnonzero(fits.floored[own]):
+        for k in np.flatnonzero(fits.floored[rows]):
             # A component without points, where K exceeds the number of places, has no extent.
             tracks = max(shares[:, k].sum(), EMPTY)
             scaled = members / scales
