@@ -196,19 +196,7 @@ def watch(points, n_components: int, *, floors=1e-6, seed) -> Watched:
 
 
 def check_arguments(points, n_components, n_init, floors, criterion, workers):
-    """Return points ``(n, d)``, candidates in rising order and floors ``(d,)``, or refuse them.
-
-    Raises
-    ------
-    ValueError
-        For a bad argument, which is named.
-
-    Examples
-    --------
-    >>> points, candidates, floors = check_arguments([[1, 2]], [2, 1], 1, 0.5, "bic", 1)
-    >>> points.tolist(), candidates.tolist(), floors.tolist()
-    ([[1.0, 2.0]], [1, 2], [0.5, 0.5])
-    """
+    """Return points ``(n, d)``, rising candidates and floors ``(d,)``; name a bad argument."""
     points = _numbers(points, "points")
     if points.ndim != 2 or points.shape[1] < 1:
         raise ValueError(f"points: expected shape (n, d), got {points.shape}")
@@ -237,17 +225,7 @@ def check_arguments(points, n_components, n_init, floors, criterion, workers):
 
 
 def check_rows(points, candidates):
-    """Refuse fewer points than the smallest candidate or than 2, and values not finite.
-
-    Raises
-    ------
-    ValueError
-        The number of points or the row is named.
-
-    Examples
-    --------
-    >>> check_rows(np.zeros((5, 1)), np.array([1, 2]))
-    """
+    """Refuse fewer points than the smallest candidate or than 2, and values not finite."""
     needed = max(2, int(candidates[0]))
     if len(points) < needed:
         raise ValueError(f"points: got {len(points)}, but at least {needed} are needed")
@@ -257,18 +235,7 @@ def check_rows(points, candidates):
 
 
 def check_candidates(candidates, name: str = "n_components"):
-    """Return numbers of components (or the only one) in rising order, or refuse them.
-
-    Raises
-    ------
-    ValueError
-        If they aren't positive whole numbers, or there is none.
-
-    Examples
-    --------
-    >>> check_candidates([3, 1, 2, 1]), check_candidates(4)
-    (array([1, 2, 3]), array([4]))
-    """
+    """Return numbers of components (or the only one) in rising order, or refuse them."""
     found = np.unique(candidates if np.iterable(candidates) else [candidates])
     if not len(found) or found.dtype.kind not in "iu" or found[0] < 1:
         raise ValueError(f"{name}: give positive whole numbers, got {found.tolist()[:5]}")
@@ -301,21 +268,10 @@ def check_offsets(points, offsets, candidates):
 
 
 def start_streams(seed, candidates, n_init: int):
-    """Seeds of the starts of every candidate, which depend on K and the number of the start alone.
+    """SeedSequences ``[candidate][start]``, which depend on K and the number of the start alone.
 
     So a candidate's first starts are the same whatever the other candidates are and however many
     starts there are.
-
-    Returns
-    -------
-    list of list of numpy.random.SeedSequence
-        ``streams[c][s]`` is that of start s of candidate c.
-
-    Examples
-    --------
-    >>> few, many = start_streams(1, [3], 1), start_streams(1, [2, 3], 5)
-    >>> few[0][0].generate_state(1) == many[1][0].generate_state(1)
-    array([ True])
     """
     entropy = int(np.random.default_rng(seed).integers(2**63))
     return [

@@ -29,12 +29,11 @@ class GaussianMixture:
 
     Parameters
     ----------
-    weights
-        ``(K,)``, non-negative, sum 1.
-    means
-        ``(K, d)``.
-    covariances
-        ``(K, d, d)``, positive definite.
+    weights : array, shape (K,)
+        Non-negative, sum 1.
+    means : array, shape (K, d)
+    covariances : array, shape (K, d, d)
+        Positive definite.
     converged
         Whether the fit that made it converged.
 
@@ -146,23 +145,23 @@ class GaussianMixture:
 
         Parameters
         ----------
-        n
+        n : int
             How many.
         seed
             Anything that ``numpy.random.default_rng`` takes.
         dtype
             ``float64`` or ``float32``.
-        workers
+        workers : int
             Threads; no effect on the result.
-        return_components
+        return_components : bool
             Whether to return the component of every draw too.
 
         Returns
         -------
-        points : numpy.ndarray
-            ``(n, d)`` of type ``dtype``.
-        components : numpy.ndarray
-            int64 ``(n,)``, only with ``return_components``.
+        points : array, shape (n, d)
+            Of type ``dtype``.
+        components : int64 array, shape (n,)
+            Only with ``return_components``.
 
         Raises
         ------
@@ -294,13 +293,7 @@ class GaussianMixture:
 
 
 def count_parameters(n_components: int, n_features: int) -> int:
-    """Free parameters of a full-covariance mixture, K d + K d (d + 1) / 2 + K - 1.
-
-    Examples
-    --------
-    >>> count_parameters(3, 4)
-    44
-    """
+    """Free parameters of a full-covariance mixture, K d + K d (d + 1) / 2 + K - 1."""
     d = n_features
     return n_components * d + n_components * d * (d + 1) // 2 + n_components - 1
 
@@ -318,30 +311,7 @@ FORMS = {
 
 
 def log_entries(n_features: int, *, form: str = "cholesky"):
-    """Return which entries of a component vector are logarithms.
-
-    Parameters
-    ----------
-    n_features
-        d.
-    form
-        How the vectors are written, a key of ``FORMS``.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool ``(d + d (d + 1) / 2 + 1,)``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
-
-    Examples
-    --------
-    >>> log_entries(2, form="log").tolist()
-    [False, False, True, False, True, True]
-    """
+    """Which of the d + d (d + 1) / 2 + 1 entries of a component vector are logarithms."""
     if form not in FORMS:
         raise ValueError(f"form = {form!r}: choose one of {', '.join(FORMS)}")
     rows, columns = np.tril_indices(n_features)
@@ -350,27 +320,7 @@ def log_entries(n_features: int, *, form: str = "cholesky"):
 
 
 def lower_triangles(vectors, n_features: int, *, form: str = "cholesky"):
-    """Return the Cholesky entries of component vectors as lower triangular matrices.
-
-    Parameters
-    ----------
-    vectors
-        Component vectors as :func:`pack` gives them, ``(M, d + d (d + 1) / 2 + 1)``.
-    n_features
-        d.
-    form
-        How they are written, a key of ``FORMS``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(M, d, d)``, zero above the diagonal.
-
-    Examples
-    --------
-    >>> lower_triangles([[0.0, 0.0, 1.0, 2.0, 3.0, 0.5]], 2).tolist()
-    [[[1.0, 0.0], [2.0, 3.0]]]
-    """
+    """Cholesky entries of component vectors as matrices, ``(M, d, d)``, 0 above the diagonal."""
     vectors = np.asarray(vectors, dtype=np.float64)
     rows, columns = np.tril_indices(n_features)
     triangles = np.zeros((len(vectors), n_features, n_features))
@@ -386,13 +336,12 @@ def pack(means, covariances, weights, *, form: str = "cholesky"):
 
     Parameters
     ----------
-    means
-        ``(M, d)``.
-    covariances
-        ``(M, d, d)``, positive definite.
-    weights
-        ``(M,)``; above 0 if their logarithms are written.
-    form
+    means : array, shape (M, d)
+    covariances : array, shape (M, d, d)
+        Positive definite.
+    weights : array, shape (M,)
+        Above 0 if their logarithms are written.
+    form : str
         How the components are written, a key of ``FORMS``.
 
     Returns
@@ -449,21 +398,17 @@ def unpack(vectors, n_features: int | None = None, *, form: str = "cholesky"):
 
     Parameters
     ----------
-    vectors
-        ``(M, d + d (d + 1) / 2 + 1)``.
-    n_features
+    vectors : array, shape (M, d + d (d + 1) / 2 + 1)
+    n_features : int
         d; found from the length of a vector when not given.
-    form
+    form : str
         How the vectors are written, a key of ``FORMS``.
 
     Returns
     -------
-    means : numpy.ndarray
-        ``(M, d)``.
-    covariances : numpy.ndarray
-        ``(M, d, d)``.
-    weights : numpy.ndarray
-        ``(M,)``.
+    means : array, shape (M, d)
+    covariances : array, shape (M, d, d)
+    weights : array, shape (M,)
 
     Raises
     ------
@@ -496,7 +441,7 @@ def parameter_names(features, *, form: str = "cholesky") -> list[str]:
     ----------
     features
         Names of the d features.
-    form
+    form : str
         How the vectors are written, a key of ``FORMS``.
 
     Examples

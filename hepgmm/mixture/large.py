@@ -55,11 +55,11 @@ class MixtureScan(NamedTuple):
         EM steps of the fit, of the same shape, 0 where there was none.
     converged
         Whether they were enough, of the same shape, False where there was none.
-    floors
-        ``(d,)``: the floors of the variances, which are those asked for, or all of them raised by
+    floors : array, shape (d,)
+        The floors of the variances, which are those asked for, or all of them raised by
         one factor where double precision asks for it.
-    floored
-        int64 ``(K,)``: how many directions of each component have the floor as their variance.
+    floored : int64 array, shape (K,)
+        How many directions of each component have the floor as their variance.
     """
 
     mixture: GaussianMixture
@@ -76,12 +76,10 @@ class MixtureScan(NamedTuple):
 
         Returns
         -------
-        n_components : numpy.ndarray
-            int64 ``(m,)``.
-        lowest : numpy.ndarray
-            ``(m,)``.
-        spread : numpy.ndarray
-            ``(m,)``: standard deviation over the starts, √(Σₛ (cₛ - c̄)² / (n_init - 1)); NaN with
+        n_components : int64 array, shape (m,)
+        lowest : array, shape (m,)
+        spread : array, shape (m,)
+            Standard deviation over the starts, √(Σₛ (cₛ - c̄)² / (n_init - 1)); NaN with
             one start. It is the error of one start, from where EM happens to end, and not a
             statistical one from the sample.
         """
@@ -127,23 +125,23 @@ def fit_one(
 
     Parameters
     ----------
-    points
-        ``(n, d)``; computed with in double precision.
-    n_components
+    points : array, shape (n, d)
+        Computed with in double precision.
+    n_components : int or iterable of int
         Candidate numbers of components, or the only one; those above n are left out.
-    n_init
+    n_init : int
         Starts of every fit, or chains.
-    floors
+    floors : float or array, shape (d,)
         Smallest variance: one number, or one for each feature, in squared units of the features.
-    criterion
+    criterion : str
         ``"bic"`` or ``"aic"`` = 2 k - 2 log L̂.
-    search
+    search : str
         ``"coarse"`` or ``"exhaustive"``.
     seed
         Anything that ``numpy.random.default_rng`` takes.
-    workers
+    workers : int
         Threads.
-    progress
+    progress : bool
         Whether to show a progress bar.
 
     Returns
@@ -280,13 +278,7 @@ class _Scan:
 
 
 def strides(candidates):
-    """Columns of the candidates of a coarse search, from the largest down by STRIDE to the first.
-
-    Examples
-    --------
-    >>> [int(np.arange(1, 101)[column]) for column in strides(np.arange(1, 101))]
-    [100, 50, 25, 12, 6, 3, 1]
-    """
+    """Columns of a coarse search, from the largest candidate down by STRIDE to the first."""
     columns = [len(candidates) - 1]
     while columns[-1] > 0:
         target = STRIDE * candidates[columns[-1]]
@@ -333,19 +325,9 @@ def shares_of(responsibilities) -> kernels.Shares:
 
 
 class PointSet:
-    """A set of points, centred and in units of the roots of its floors.
+    """A set of points ``(n, d)``, centred and in units of the roots of its floors ``(d,)``.
 
-    Parameters
-    ----------
-    points
-        ``(n, d)``.
-    floors
-        Smallest variance of every feature, ``(d,)``.
-
-    Attributes
-    ----------
-    floor
-        Smallest eigenvalue of a covariance: 1, or more where rounding asks for it.
+    ``floor`` is the smallest eigenvalue of a covariance: 1, or more where rounding asks for it.
     """
 
     def __init__(self, points, floors):

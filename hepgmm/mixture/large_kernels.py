@@ -270,31 +270,10 @@ def moments(points, shares, weights, means, covariances):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def seed_labels(points, uniforms):
-    """Number of the nearest centre of each point, the centres chosen by k-means++.
+    """Nearest centre of each point ``(n,)``, the centres by k-means++ (Arthur, Vassilvitskii 2007).
 
     The first centre is any of the points, each other one drawn with a probability in proportion
-    to the squared distance from the nearest centre so far.
-
-    Parameters
-    ----------
-    points
-        ``(n, d)``.
-    uniforms
-        One number in [0, 1) for each centre, ``(k,)``: they decide which points are drawn.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 ``(n,)``.
-
-    References
-    ----------
-    D. Arthur, S. Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, 1027.
-
-    Examples
-    --------
-    >>> seed_labels(np.array([[0.0], [1.0], [9.0], [8.0]]), np.array([0.1, 0.9])).tolist()
-    [0, 0, 1, 1]
+    to the squared distance from the nearest centre so far, by ``uniforms`` in [0, 1), ``(k,)``.
     """
     n, d = points.shape
     labels, nearest = np.zeros(n, np.int64), np.full(n, np.inf)
@@ -337,38 +316,12 @@ def blend(i, j, weights, means, covariances, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def merge(weights, means, covariances, k, floor):
-    """Merge pairs of components until ``k`` are left.
+    """Merge pairs of components until ``k`` are left; no eigenvalue lies below ``floor``.
 
     Each time the pair goes whose merging into one Gaussian with the same weight, mean and
     covariance can cost least: the Kullback-Leibler divergence of the mixture before from the one
-    after is at most half of
-
-        (wᵢ + wⱼ) log det Σᵢⱼ - wᵢ log det Σᵢ - wⱼ log det Σⱼ.
-
-    Parameters
-    ----------
-    weights, means, covariances
-        ``(K,)``, ``(K, d)``, ``(K, d, d)``.
-    k
-        How many to leave; K or more leave all.
-    floor
-        What every eigenvalue of every covariance is at least.
-
-    Returns
-    -------
-    weights, means, covariances
-        ``(k,)``, ``(k, d)``, ``(k, d, d)``.
-
-    References
-    ----------
-    A. R. Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Transactions on
-    Aerospace and Electronic Systems 43 (2007) 989.
-
-    Examples
-    --------
-    >>> weights, means = np.full(3, 1 / 3), np.array([[0.0], [1.0], [9.0]])
-    >>> merge(weights, means, np.ones((3, 1, 1)), 2, 1e-6)[1].tolist()
-    [[0.5], [9.0]]
+    after is at most half of (wᵢ + wⱼ) log det Σᵢⱼ - wᵢ log det Σᵢ - wⱼ log det Σⱼ (A. R. Runnalls,
+    IEEE Transactions on Aerospace and Electronic Systems 43 (2007) 989).
     """
     weights, means, covariances = weights.copy(), means.copy(), covariances.copy()
     k_max, d = means.shape

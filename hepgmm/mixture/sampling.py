@@ -43,8 +43,8 @@ def sample_many(
 
     Parameters
     ----------
-    weights
-        ``(M,)``, non-negative; every mixture's are divided by their sum.
+    weights : array, shape (M,)
+        Non-negative; every mixture's are divided by their sum.
     means
         μ, ``(M, d)``.
     factors
@@ -65,10 +65,10 @@ def sample_many(
 
     Returns
     -------
-    points : numpy.ndarray
-        ``(N, d)`` of type ``dtype``, mixture after mixture.
-    components : numpy.ndarray
-        int64 ``(N,)``, rows of ``means``; only with ``return_components``.
+    points : array, shape (N, d)
+        Of type ``dtype``, mixture after mixture.
+    components : int64 array, shape (N,)
+        Rows of ``means``; only with ``return_components``.
 
     Raises
     ------
@@ -107,24 +107,12 @@ def sample_many(
 
 
 class Mixtures(NamedTuple):
-    """Mixtures ready to be drawn from; mixture i owns ``offsets[i]:offsets[i + 1]`` of each array.
+    """Mixtures ready to be drawn from; mixture i owns ``offsets[i]:offsets[i + 1]``."""
 
-    Attributes
-    ----------
-    edges
-        Cumulative weights of every mixture, float64 ``(M,)``, the last of each exactly 1.
-    means
-        float64 ``(M, d)``.
-    factors
-        float64 ``(M, d, d)``, lower triangular.
-    offsets
-        int64 ``(n_mixtures + 1,)``.
-    """
-
-    edges: np.ndarray
-    means: np.ndarray
-    factors: np.ndarray
-    offsets: np.ndarray
+    edges: np.ndarray  # (M,), cumulative weights of every mixture, the last of each exactly 1
+    means: np.ndarray  # (M, d)
+    factors: np.ndarray  # (M, d, d), lower triangular
+    offsets: np.ndarray  # (n_mixtures + 1,)
 
 
 class Scratch(NamedTuple):
@@ -160,24 +148,10 @@ def generator(root: np.random.SeedSequence, *key: int) -> np.random.Generator:
 
 
 def fill(points, chosen, begin, mixtures, starts, rng, scratch) -> None:
-    """Draw the points number ``begin`` and following, at most ``CHUNK``.
+    """Draw at most ``CHUNK`` points, from number ``begin`` on, into ``points`` ``(d, n)``.
 
-    Parameters
-    ----------
-    points
-        ``(d, n)``, overwritten.
-    chosen
-        Their components, int ``(n,)`` or longer, overwritten.
-    begin
-        Number of the first point.
-    mixtures
-        The :class:`Mixtures`.
-    starts
-        Mixture i owns the points number ``starts[i]:starts[i + 1]``.
-    rng
-        A numpy Generator.
-    scratch
-        A :class:`Scratch`.
+    Their components go to ``chosen``, ``(n,)`` or longer; mixture i owns the points number
+    ``starts[i]:starts[i + 1]``.
     """
     n, d = points.shape[1], points.shape[0]
     normal, uniform = scratch.normal[:n], scratch.uniform[:n]

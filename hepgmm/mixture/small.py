@@ -40,31 +40,27 @@ class MixtureFits(NamedTuple):
 
     Attributes
     ----------
-    weights
-        ``(M,)``.
-    means
-        ``(M, d)``.
-    covariances
-        ``(M, d, d)``.
-    offsets
-        int64 ``(n_events + 1,)``.
+    weights : array, shape (M,)
+    means : array, shape (M, d)
+    covariances : array, shape (M, d, d)
+    offsets : int64 array, shape (n_events + 1,)
     candidates
         The numbers of components K that were tried, int64 ``(n_candidates,)``.
     n_components
         The K of the lowest criterion, int64 ``(n_events,)``.
-    log_likelihood
-        ``(n_events, n_candidates)``, NaN where an event has fewer points than components.
+    log_likelihood : array, shape (n_events, n_candidates)
+        NaN where an event has fewer points than components.
     criterion
         BIC or AIC, of the same shape.
     iterations
         EM steps of the fit that was kept, of the same shape.
     converged
         Whether they were enough, of the same shape; False where there is no fit.
-    floors
-        ``(n_events, d)``: the floors of the variances, which are those asked for, or all of them
+    floors : array, shape (n_events, d)
+        The floors of the variances, which are those asked for, or all of them
         raised by one factor where double precision asks for it.
-    floored
-        int64 ``(M,)``: how many directions of the component have the floor as their variance.
+    floored : int64 array, shape (M,)
+        How many directions of the component have the floor as their variance.
     """
 
     weights: np.ndarray
@@ -89,12 +85,12 @@ class MixtureFits(NamedTuple):
         >>> fit_many(points, [0, 20, 60], [3], seed=1).mixture(1).n_components
         3
         """
-        own = slice(self.offsets[event], self.offsets[event + 1])
+        rows = slice(self.offsets[event], self.offsets[event + 1])
         column = np.searchsorted(self.candidates, self.n_components[event])
         return GaussianMixture(
-            self.weights[own],
-            self.means[own],
-            self.covariances[own],
+            self.weights[rows],
+            self.means[rows],
+            self.covariances[rows],
             bool(self.converged[event, column]),
         )
 
@@ -134,19 +130,19 @@ def fit_many(
         All points of all events, ``(N, d)``; computed with in double precision.
     offsets
         Event i owns the points ``offsets[i]:offsets[i + 1]``, int ``(n_events + 1,)``.
-    n_components
+    n_components : int or iterable of int
         Candidate numbers of components, or the only one.
-    n_init
+    n_init : int
         Starts of every fit; the best likelihood is kept.
-    floors
+    floors : float or array, shape (d,)
         Smallest variance: one number, or one for each feature, in squared units of the features.
-    criterion
+    criterion : str
         ``"bic"`` or ``"aic"`` = 2 k - 2 log L̂.
     seed
         Anything that ``numpy.random.default_rng`` takes.
-    workers
+    workers : int
         Threads.
-    progress
+    progress : bool
         Whether to show a progress bar.
 
     Returns
@@ -253,8 +249,7 @@ class Singular(NamedTuple):
 
     Attributes
     ----------
-    event
-        int64 ``(S,)``.
+    event : int64 array, shape (S,)
     component
         Its number within the event, int64 ``(S,)``.
     tracks
@@ -298,7 +293,7 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
     ----------
     points, offsets
         What :func:`hepgmm.mixture.fit_many` was given.
-    fits
+    fits : MixtureFits
         What it returned.
 
     Returns
@@ -330,12 +325,12 @@ def find_singular(points, offsets, fits: MixtureFits) -> Singular:
     entries = []
     for event in np.unique(np.searchsorted(fits.offsets, np.flatnonzero(fits.floored), "right")):
         event -= 1
-        own = slice(fits.offsets[event], fits.offsets[event + 1])
+        rows = slice(fits.offsets[event], fits.offsets[event + 1])
         members = points[offsets[event] : offsets[event + 1]]
         mixture = fits.mixture(event)
         shares = mixture.responsibilities(members)
         scales = np.sqrt(fits.floors[event])
-        for k in np.flatnonzero(fits.floored[own]):
+        for k in np.flatnonzero(fits.floored[rows]):
             # A component without points, where K exceeds the number of places, has no extent.
             tracks = max(shares[:, k].sum(), EMPTY)
             scaled = members / scales

@@ -1,14 +1,11 @@
 """Compiled fits of many small sets of points, faster than the readable ``hepgmm.mixture.em``.
 
 A set lies in memory feature by feature, ``x[j, i]``, centred and in units of its floors, so that
-the floor of every covariance is c·1 with one number c. The number of features is the length of the
-tuple ``scales``: known when the kernels are compiled, so that their loops over it unroll and those
-over the points become vector instructions. Everything that a set needs lies in one
-:class:`Workspace`, allocated once for many sets.
-
-``scratch`` is room for three matrices, ``(3, d, d)``; the number of features d is the length of the
-tuple ``scales``, known when the functions are compiled. Tracks have four features: what takes
-longest is written out for four, since loops whose length varies do not unroll.
+the floor of every covariance is c·1 with one number c. The number of features d is the length of
+the tuple ``scales``: known when the kernels are compiled, so that their loops over it unroll and
+those over the points become vector instructions. Tracks have four features: what takes longest is
+written out for four. A :class:`Workspace` is allocated once for many sets; ``scratch`` is room for
+three matrices, ``(3, d, d)``.
 """
 
 from __future__ import annotations
@@ -612,31 +609,12 @@ def fit_batch(
     scales,
     found,
 ):
-    """Fit every candidate number of components to every set; the best of each goes to ``found``.
+    """Fit every candidate K to every set, which owns ``points[offsets[i]:offsets[i + 1]]``.
 
-    Parameters
-    ----------
-    points, offsets
-        Set i has the points ``offsets[i]:offsets[i + 1]``.
-    candidates
-        Rising numbers of components.
-    penalties
-        ``(sets, candidates)``, what a criterion adds to -2 log L.
-    tolerance
-        The growth of the log-likelihood a point below which EM has converged.
-    max_iterations
-        The largest number of steps.
-    hope
-        A climb of a further start is given up when the best so far is further away than this many
-        times the gain of its last step.
-    seeds
-        uint64 ``(candidates, starts)``.
-    space
-        A :class:`Workspace`.
-    scales
-        Roots of the floors of the variances, a tuple.
-    found
-        A :class:`Found`.
+    ``penalties`` (sets, candidates) is what a criterion adds to -2 log L, ``tolerance`` the growth
+    a point below which EM has converged, ``seeds`` uint64 (candidates, starts), ``scales`` roots
+    of the floors. A further start is given up when the best so far is further away than ``hope``
+    times the gain of its last step. The best of each set goes to ``found``.
     """
     d = len(scales)
     state = np.empty(1, dtype=np.uint64)

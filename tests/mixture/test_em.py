@@ -1,9 +1,10 @@
-"""One fit step by step: the same steps as the fast one's."""
+"""Readable expectation-maximisation: its steps are those of the fast fits; shared checks."""
 
 import numpy as np
 import pytest
 
-from hepgmm.mixture.em import watch
+from hepgmm.mixture import small_kernels
+from hepgmm.mixture.em import check_candidates, seed_responsibilities, start_streams, watch
 from hepgmm.mixture.small import fit_many
 
 RNG = np.random.default_rng(6)
@@ -40,3 +41,32 @@ def test_bad_input():
         watch(POINTS, [2, 3], seed=1)
     with pytest.raises(ValueError, match=r"floors = 0\.0"):
         watch(POINTS, 3, floors=0.0, seed=1)
+
+
+@pytest.mark.parametrize("floor", [1e-6, 1.0])
+def test_every_step_is_that_of_the_fast_fit(floor):
+    floors, (n, d) = np.full(2, floor), POINTS.shape
+    climb = watch(POINTS, 3, floors=floor, seed=3)
+    scales, space = (floor**0.5,) * d, small_kernels.workspace(n, 3, d)
+    raised = small_kernels.load(POINTS, space, scales)
+    space.shares[:] = 0.0
+    rng = np.random.default_rng(3)
+    space.shares[:, :n] = seed_responsibilities(POINTS, 3, floors, rng).T
+    space.scale[:] = 1.0
+    for mixture, reached in zip(climb.mixtures, climb.log_likelihood, strict=True):
+        fast = small_kernels.one_step(space, n, 3, raised, scales) - n * d * np.log(floor) / 2
+        assert fast == pytest.approx(reached, rel=1e-9)
+        np.testing.assert_allclose(space.weights, mixture.weights, rtol=1e-9)
+
+
+def test_one_component_ends_where_the_fast_fit_does():
+    fits, climb = fit_many(POINTS, [0, 80], 1, seed=1), watch(POINTS, 1, seed=1)
+    assert climb.log_likelihood[-1] == pytest.approx(fits.log_likelihood[0, 0], rel=1e-9)
+    np.testing.assert_allclose(climb.mixtures[-1].covariances, fits.covariances, rtol=1e-9)
+
+
+def test_candidates_rise_and_starts_depend_on_their_number_alone():
+    assert check_candidates([3, 1, 2, 1]).tolist() == [1, 2, 3]
+    assert check_candidates(4).tolist() == [4]
+    few, many = start_streams(1, [3], 1), start_streams(1, [2, 3], 5)
+    assert few[0][0].generate_state(1) == many[1][0].generate_state(1)
