@@ -112,7 +112,6 @@ def test_seconds_of_a_training_leave_out_the_making_of_its_events(coin, tmp_path
 
 def test_the_command_draws_every_setting(coin, tmp_path, monkeypatch, capsys):
     path = tmp_path / "ladder.json"
-    monkeypatch.setitem(sys.modules, "pandas", None)  # the command needs none
     monkeypatch.setattr("hepgmm.measure.measure_ladder", partial(measure_ladder, n_bootstrap=5))
     command = "ladder --trainings 1 --settings origin hard --only pt_cut trees --seed 7 -o"
     assert main([*command.split(), str(path)]) == 0
@@ -121,6 +120,11 @@ def test_the_command_draws_every_setting(coin, tmp_path, monkeypatch, capsys):
         "ladder_hard.svg",
     }
     assert json.loads(path.read_text())["parameters"]["seed"] == 7
+    assert "Best cut on one pT" in capsys.readouterr().out
+    figures = json.loads(path.read_text())
+    monkeypatch.setattr("hepgmm.measure.measure_ladder", lambda *_, **__: figures)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert main([*command.split(), str(path)]) == 0
     assert "Best cut on one pT" in capsys.readouterr().out
 
 
