@@ -278,10 +278,10 @@ class Analysis(StageCache):
             If there is no such rung, or it has no model to keep.
         """
         from hepgmm.classify import load_model, make_classifier, save_model
-        from hepgmm.classify.checkpoints import read_history
-        from hepgmm.classify.registry import classifier_class
+        from hepgmm.classify.ladder import classifier_class
+        from hepgmm.training import read_history
 
-        is_network = hasattr(classifier_class(name), "architecture")
+        is_network = classifier_class(name).is_network
         options = self._rung_options(name) if is_network else {}
 
         def make(path):

@@ -98,13 +98,13 @@ def classifier_table(results: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> figure = {"value": 0.8, "error": 0.01}
-    >>> results = {"classifiers": {"deepsets": dict.fromkeys(METRICS, figure)}}
+    >>> results = {"classifiers": {"mlp": dict.fromkeys(METRICS, figure)}}
     >>> print(classifier_table(results))
     | classifier | AUC | accuracy | recall | precision |
     |---|---|---|---|---|
-    | **DeepSets** | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 |
+    | **MLP** | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 |
     """
-    from hepgmm.classify.registry import classifier_class
+    from hepgmm.classify.ladder import classifier_class
 
     lines = ["| classifier | " + " | ".join(METRICS.values()) + " |", "|---" * 5 + "|"]
     for name, figures in results["classifiers"].items():

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hepgmm.classify.registry import CLASSIFIERS, RUNGS, code_of
+from hepgmm.classify.ladder import CLASSIFIERS, RUNGS, code_of
 from hepgmm.io.atomic import atomic_write
 from hepgmm.io.cache import alone, code_fingerprint, digest
 
@@ -102,8 +102,6 @@ RUNG_KEYS = {
 }
 #: The same of all others.
 OTHER_KEYS = (("batch_size",), ())
-#: Modules that train what is no network.
-_CODE_OF_RUNGS = {"pt_cut": "classify.cuts", "trees": "classify.trees"}
 
 
 def rung_stage(name: str) -> Stage:
@@ -111,15 +109,15 @@ def rung_stage(name: str) -> Stage:
 
     Examples
     --------
-    >>> rung_stage("deepsets").keys
-    ('training.batch_size',)
+    >>> rung_stage("mlp").keys[:2]
+    ('training.epochs_mlp', 'training.batch_size')
     """
     keys = tuple(f"training.{key}" for part in RUNG_KEYS.get(name, OTHER_KEYS) for key in part)
     return Stage(
         ".safetensors",
         keys=keys,
         needs=("datasets",),
-        code=(_CODE_OF_RUNGS.get(name, "classify.rungs"),),
+        code=("classify.ladder",),
     )
 
 

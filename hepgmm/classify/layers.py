@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hepgmm.classify.fast import Dropout, is_narrow, narrow_attention
+from hepgmm.training import seeded
 
 __all__ = [
     "POOLINGS",
@@ -29,13 +29,9 @@ __all__ = [
 SUM_UNIT = 80.0
 
 
-@contextmanager
 def initialised(seed):
-    """Random numbers for initial weights, without a trace in torch's global generator."""
-    with torch.random.fork_rng(devices=[]):
-        state = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-        torch.random.default_generator.manual_seed(int(state))
-        yield
+    """A context with random numbers for initial weights."""
+    return seeded(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 
 class HiddenLayers(nn.Module):

@@ -1,5 +1,7 @@
 """Networks of a set of tracks: in any order, with any amount of padding, to one logit.
 
+Boosted trees and a cut are among them, as tensors, to be saved, exported and timed alike.
+
 The paper leaves open, and is here chosen: the transformer's feed-forward width (128), LayerNorm
 before attention and feed-forward ("pre-norm") and none after the last block, no dropout on the
 attention weights, and one hidden layer in the transformer's encoder of tracks.
@@ -24,6 +26,7 @@ from hepgmm.classify.layers import (
     initialised,
     pool,
 )
+from hepgmm.classify.summaries import EventPt, EventSummaries
 from hepgmm.crossings.samples import COLUMNS, check_tracks
 
 __all__ = [
@@ -31,7 +34,9 @@ __all__ = [
     "PAIR_FEATURES",
     "DeepSets",
     "ParticleTransformer",
+    "Steps",
     "Transformer",
+    "TreeEnsemble",
     "pair_features",
     "predict",
 ]
@@ -462,3 +467,146 @@ class ParticleTransformer(nn.Module):
         # An event without tracks attends to its padding: softmax over nothing would be NaN.
         ignored = ~(mask | ~mask.any(1, keepdim=True))
         return bias.masked_fill(ignored[:, None, None, :], -torch.inf)
+
+
+#: What there is of an ensemble of trees, of each tree, and of each node: its feature and
+#: threshold, its children, and the value of a leaf.
+_TABLES = {
+    "constant": torch.float64,
+    "root": torch.int64,
+    "feature": torch.int64,
+    "threshold": torch.float64,
+    "left": torch.int64,
+    "right": torch.int64,
+    "value": torch.float64,
+}
+
+
+class TreeEnsemble(nn.Module):
+    """Fitted trees as tensors: a network as others are, to be saved, exported and timed.
+
+    All trees are walked side by side: node → left or right child, as the feature of the node is
+    at most its threshold or not, ``depth`` times; a leaf is its own child. The logit is the sum
+    of the leaves' values and a constant.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the tracks.
+    features : sequence of str
+        Formulas of the ``EventSummaries`` that the trees were fitted to, in their order.
+    n_trees, n_nodes : int
+        The nodes of all trees are in one table.
+    depth : int
+        Of the deepest tree.
+
+    Raises
+    ------
+    ValueError
+        If the summaries are others by now.
+
+    Examples
+    --------
+    >>> features = EventSummaries(5).formulas
+    >>> trees = TreeEnsemble(n_columns=5, features=features, n_trees=2, n_nodes=6, depth=1)
+    >>> trees(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool))
+    tensor([0., 0., 0., 0.])
+    """
+
+    def __init__(self, *, n_columns, features, n_trees, n_nodes, depth):
+        super().__init__()
+        self.features = EventSummaries(n_columns)
+        if tuple(features) != self.features.formulas:
+            raise ValueError(
+                "trees were fitted to other summaries of events than this hepgmm makes; "
+                "train them again"
+            )
+        self.hyperparameters = {
+            "n_columns": n_columns,
+            "features": list(features),
+            "n_trees": n_trees,
+            "n_nodes": n_nodes,
+            "depth": depth,
+        }
+        shapes = {"constant": (), "root": (n_trees,)}
+        for name, dtype in _TABLES.items():
+            table = torch.zeros(shapes.get(name, (n_nodes,)), dtype=dtype)
+            self.register_parameter(name, nn.Parameter(table, requires_grad=False))
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, n_columns), where mask is True."""
+        summaries, node = self.features(X, mask), self.root.expand(X.shape[0], -1)
+        for _ in range(self.hyperparameters["depth"]):
+            below = summaries.gather(1, self.feature[node]) <= self.threshold[node]
+            node = torch.where(below, self.left[node], self.right[node])
+        return (self.constant + self.value[node].sum(1)).float()
+
+    @classmethod
+    def of(cls, trees, n_columns):
+        """The trees of a fitted ``HistGradientBoostingClassifier``."""
+        # scikit-learn has no public way to its nodes; that these are the same function is tested.
+        tables = [step[0].nodes for step in trees._predictors]
+        roots = np.cumsum([0, *map(len, tables)])
+        nodes = np.concatenate(tables)
+        leaf, itself = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+        first = np.repeat(roots[:-1], np.diff(roots))
+        model = cls(
+            n_columns=n_columns,
+            features=EventSummaries(n_columns).formulas,
+            n_trees=len(tables),
+            n_nodes=len(nodes),
+            depth=int(nodes["depth"].max()),
+        )
+        columns = {
+            "constant": np.squeeze(trees._baseline_prediction),
+            "root": roots[:-1],
+            "feature": np.where(leaf, 0, nodes["feature_idx"]),
+            "threshold": np.where(leaf, 0.0, nodes["num_threshold"]),
+            "left": np.where(leaf, itself, first + nodes["left"]),
+            "right": np.where(leaf, itself, first + nodes["right"]),
+            "value": np.where(leaf, nodes["value"], 0.0),
+        }
+        for name, values in columns.items():
+            getattr(model, name).copy_(torch.as_tensor(values))
+        return model.eval()
+
+
+#: Probabilities keep this far from 0 and 1, where there is no logit.
+_MARGIN = 2.0**-20
+
+
+class Steps(nn.Module):
+    """A probability that rises or falls with one pT, linear between its knots.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the tracks.
+    column : int
+        Of the pT, in the order of ``features.formulas``.
+    n_knots : int
+
+    Examples
+    --------
+    >>> steps = Steps(n_columns=5, column=0, n_knots=2)
+    >>> steps(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool)).sigmoid().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+
+    def __init__(self, *, n_columns, column, n_knots):
+        super().__init__()
+        self.features = EventPt(n_columns)
+        self.hyperparameters = {"n_columns": n_columns, "column": column, "n_knots": n_knots}
+        knots = torch.arange(n_knots, dtype=torch.float64)
+        self.knots = nn.Parameter(knots, requires_grad=False)
+        self.probability = nn.Parameter(torch.full_like(knots, 0.5), requires_grad=False)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, n_columns), where mask is True."""
+        x, p = self.features(X, mask)[:, self.hyperparameters["column"]], self.probability
+        right = (x[:, None] >= self.knots).sum(1).clamp(1, len(p) - 1)
+        left = right - 1
+        share = (x - self.knots[left]) / (self.knots[right] - self.knots[left])
+        between = p[left] + share.clamp(0, 1) * (p[right] - p[left])
+        between = between.clamp(_MARGIN, 1 - _MARGIN)
+        return (between / (1 - between)).log().float()

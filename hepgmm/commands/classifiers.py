@@ -29,6 +29,8 @@ def _labelled_parts(background, signal, *fractions, seed):
 
 def fill_train(command):
     """Arguments of ``hepgmm train``."""
+    from hepgmm.classify.ladder import classifier_names
+
     events = command.add_mutually_exclusive_group(required=True)
     events.add_argument(
         "--data",
@@ -42,7 +44,7 @@ def fill_train(command):
         "--setting", default="origin", help="of the ladder, with --preset (default origin)"
     )
     command.add_argument(
-        "--model", default="transformer", help="trees, mlp, deepsets, transformer, …"
+        "--model", default="transformer", help=f"of the ladder: {', '.join(classifier_names())}"
     )
     command.add_argument(
         "-p",
@@ -60,7 +62,7 @@ def fill_train(command):
 
 def run_train(options):
     """Train a classifier, or resume, and save it with a card."""
-    from hepgmm.classify.registry import classifier_class, classifier_names
+    from hepgmm.classify.ladder import classifier_class, classifier_names
 
     if options.model not in classifier_names():
         known = ", ".join(classifier_names())
@@ -82,12 +84,12 @@ def _train_on_files(options, training, own):
         save_card,
         save_model,
     )
-    from hepgmm.classify.registry import classifier_class
+    from hepgmm.classify.ladder import classifier_class
 
     seed = 1 if options.seed is None else options.seed
     parts = _labelled_parts(*options.data, 0.85, 0.15, seed=seed)
     kept = {"directory": options.output.with_suffix(""), "training": training}
-    kept = kept if hasattr(classifier_class(options.model), "architecture") else {}
+    kept = kept if classifier_class(options.model).is_network else {}
     rung = make_classifier(options.model, **kept, **own).fit(*parts, seed=seed, progress=True)
     save_model(options.output, rung.model)
     validation = parts[1]
@@ -120,7 +122,7 @@ def _train_on_preset(options, training, own):
         save_card,
         save_model,
     )
-    from hepgmm.classify.registry import classifier_class
+    from hepgmm.classify.ladder import classifier_class
     from hepgmm.ladder import rung_figures
     from hepgmm.ladder.settings import SETTINGS, Setting
     from hepgmm.statistics import format_measurement
@@ -138,7 +140,7 @@ def _train_on_preset(options, training, own):
         raise ValueError(f"{weights}: gone, though its scores are kept; remove {scores}")
     model = load_model(weights)
     samples = setting.samples()
-    network = hasattr(classifier_class(options.model), "architecture")
+    network = classifier_class(options.model).is_network
     rung = make_classifier(options.model, **({"training": training} if network else {}))
     figures = rung_figures(done.scores, samples["test"], seed=setting.seed)
     save_model(options.output, model)
@@ -168,7 +170,7 @@ def _parameters(given, rung):
     def names(source):
         return [name for name in inspect.signature(source).parameters if name not in fixed]
 
-    network = hasattr(rung, "architecture")
+    network = rung.is_network
     known, own = names(train) if network else [], names(rung.architecture if network else rung)
     training, options = {}, {}
     for each in given:

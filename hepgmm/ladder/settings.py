@@ -7,7 +7,7 @@ from functools import cache
 
 from hepgmm.analysis.analysis import Analysis
 from hepgmm.classify.changes import CHANGES
-from hepgmm.classify.registry import classifier_class
+from hepgmm.classify.ladder import classifier_class
 from hepgmm.crossings.samples import Sample
 from hepgmm.io.cache import code_fingerprint, digest
 from hepgmm.ladder.trainings import Trainings, trained_scores
@@ -133,9 +133,7 @@ class Setting:
         Trainings
         """
         cls = classifier_class(name)
-        fresh = hasattr(cls, "architecture") and (
-            cls.fresh_pileup if self.fresh is None else self.fresh
-        )
+        fresh = cls.is_network and (cls.fresh_pileup if self.fresh is None else self.fresh)
         made = [self.change, code_fingerprint(*CODE)]
         return trained_scores(
             name,

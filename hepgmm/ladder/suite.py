@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hepgmm.analysis.analysis import Analysis
 from hepgmm.analysis.figures import environment
+from hepgmm.classify.ladder import CLASSIFIERS, classifier_names
 from hepgmm.classify.metrics import (
     calibration,
     difference,
     roc_band,
     rung_figures,
 )
-from hepgmm.classify.registry import CLASSIFIERS, classifier_names
 from hepgmm.io.atomic import read_figures, write_json
 from hepgmm.ladder.settings import SETTINGS, Setting, merged
 

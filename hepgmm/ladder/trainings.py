@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hepgmm.analysis.stages import rung_stage
-from hepgmm.classify.registry import classifier_class, code_of, make_classifier
-from hepgmm.classify.storage import ARCHITECTURES, save_model
+from hepgmm.classify.files import ARCHITECTURES, save_model
+from hepgmm.classify.ladder import classifier_class, code_of, make_classifier
 from hepgmm.io.atomic import atomic_write
 from hepgmm.io.cache import code_fingerprint, digest
 
@@ -112,7 +112,7 @@ def trained_scores(
 def fit(name, samples, seed, fresh, training, directory):
     """A trained rung; a network keeps its checkpoints in ``directory``, and goes on from there."""
     options = {}
-    if hasattr(classifier_class(name), "architecture"):
+    if classifier_class(name).is_network:
         options = {"directory": directory, "training": {**(training or {})}}
         if fresh:
             options["training"]["fresh"] = fresh

@@ -255,7 +255,8 @@ class DiffusionPileup(Generator):
         """
         import torch
 
-        from hepgmm.pileup.networks import seeded, tracks_of, train
+        from hepgmm.pileup.flow import tracks_of, train
+        from hepgmm.training import seeded
 
         # A fit that ends early leaves no mixture of the old one and the new.
         vars(self).pop("parameters_", None)
@@ -286,7 +287,7 @@ class DiffusionPileup(Generator):
             weight = ((sigma**2 + 1) / sigma**2).repeat_interleave(counts, 0)
             return (weight * (network(noisy, sigma, counts) - clean) ** 2).mean()
 
-        with seeded(self.seed):
+        with seeded(np.random.default_rng(self.seed).integers(2**63)):
             network, n = self._network(), len(clouds.counts)
             training = train(network, loss, n, self, label="diffusion", progress=progress)
         self.report_ = {
@@ -320,7 +321,8 @@ class DiffusionPileup(Generator):
         """
         import torch
 
-        from hepgmm.pileup.networks import restore, seeded
+        from hepgmm.pileup.flow import restore
+        from hepgmm.training import seeded
 
         self._check_fitted()
         check_settings(self, *SIZES)
@@ -328,7 +330,7 @@ class DiffusionPileup(Generator):
         rng = np.random.default_rng(seed)
         counts = rng.choice(self.multiplicities_, n_events)
         points = torch.empty(int(counts.sum()), N_FEATURES)
-        with seeded(rng), torch.inference_mode():
+        with seeded(rng.integers(2**63)), torch.inference_mode():
             network = restore(self._network(), self.parameters_)
             batches = torch.from_numpy(counts).split(BATCH)
             sizes = [int(batch.sum()) for batch in batches]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import pyplot
 
-from hepgmm.classify.registry import classifier_class
+from hepgmm.classify.ladder import classifier_class
 from hepgmm.plots.classify import rung_look
 from hepgmm.plots.histograms import count, draw
 from hepgmm.plots.style import COLOURS, rows_of_panels

@@ -13,13 +13,13 @@ from joblib import Parallel, delayed, parallel_config
 
 from hepgmm.analysis.analysis import Analysis
 from hepgmm.analysis.figures import environment
-from hepgmm.classify.metrics import difference, rung_figures
-from hepgmm.classify.registry import (
+from hepgmm.classify.ladder import (
     CLASSIFIERS,
     NETWORKS,
     RUNGS,
     classifier_names,
 )
+from hepgmm.classify.metrics import difference, rung_figures
 from hepgmm.cores import usable_cores
 from hepgmm.io.atomic import read_figures, write_json
 from hepgmm.io.cache import code_fingerprint

@@ -2,7 +2,7 @@
 
 import torch
 
-from hepgmm.classify.epochs import mirrored
+from hepgmm.classify.learning import mirrored
 
 
 def test_mirrors_are_symmetries_of_what_does_not_change(toy):

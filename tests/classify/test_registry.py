@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from hepgmm.classify.cuts import PtCut
-from hepgmm.classify.metrics import auc
-from hepgmm.classify.networks import DeepSets
-from hepgmm.classify.registry import (
+from hepgmm.classify.ladder import (
     CLASSIFIERS,
+    NetworkClassifier,
+    PtCut,
     classifier_names,
     code_of,
     make_classifier,
     register,
 )
-from hepgmm.classify.rungs import NetworkClassifier
+from hepgmm.classify.metrics import auc
+from hepgmm.classify.networks import DeepSets
 from hepgmm.crossings.samples import Sample
 
 NETWORKS = [n for n in classifier_names() if issubclass(CLASSIFIERS[n], NetworkClassifier)]

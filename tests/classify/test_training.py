@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import hepgmm
+from hepgmm.classify.files import load_model
 from hepgmm.classify.metrics import auc
 from hepgmm.classify.networks import MLP, Transformer, predict
-from hepgmm.classify.storage import load_model
 
 
 def losses(result):

@@ -10,7 +10,7 @@ import torch
 def test_a_diverging_first_epoch_is_named_and_leaves_nothing(run, tmp_path):
     with pytest.raises(ValueError) as error:
         run(learning_rate=1e30)
-    assert str(error.value) == "train: val_loss of epoch 1 is nan; lower the learning rate"
+    assert str(error.value) == "training Transformer: val_loss of epoch 1 is nan; lower the learning rate"
     assert not list(tmp_path.rglob("*.*"))
 
 
@@ -20,7 +20,7 @@ def test_an_infinite_training_loss_is_named(run, small_transformer):
     model.register_forward_hook(
         lambda module, _, logit: logit + (math.inf if module.training else 0)
     )
-    with pytest.raises(ValueError, match=r"train: train_loss of epoch 1 is (nan|inf); lower"):
+    with pytest.raises(ValueError, match=r"Transformer: train_loss of epoch 1 is (nan|inf); lower"):
         run(model)
 
 
@@ -35,7 +35,7 @@ def test_a_later_divergence_leaves_the_epochs_before_it(run, tmp_path, small_tra
             module.output.bias.data.fill_(math.nan)
 
     model.register_forward_pre_hook(poison)
-    with pytest.raises(ValueError, match="train: val_loss of epoch 2 is nan; lower the learning"):
+    with pytest.raises(ValueError, match="Transformer: val_loss of epoch 2 is nan; lower the learn"):
         run(model, epochs=2)
     folder = tmp_path / "run"
     kept = torch.load(folder / "last.ckpt", weights_only=True)["hepgmm"]["history"]

@@ -6,11 +6,10 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.isotonic import IsotonicRegression
 
-from hepgmm.classify.cuts import PtCut
+from hepgmm.classify.files import load_model, save_model
+from hepgmm.classify.ladder import BoostedTrees, PtCut
 from hepgmm.classify.metrics import auc
-from hepgmm.classify.storage import load_model, save_model
 from hepgmm.classify.summaries import SUMMARY_NAMES, EventPt, event_summaries
-from hepgmm.classify.trees import BoostedTrees
 from hepgmm.crossings.samples import Sample
 
 

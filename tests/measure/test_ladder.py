@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_curve as sklearn_roc
 
+from hepgmm.classify.ladder import CLASSIFIERS, register
 from hepgmm.classify.metrics import auc, auc_difference, difference, roc_band
-from hepgmm.classify.registry import CLASSIFIERS, register
 from hepgmm.cli import main
 from hepgmm.crossings.samples import Sample
 from hepgmm.ladder import climb, ladder_table, rung_figures

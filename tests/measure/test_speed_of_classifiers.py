@@ -5,8 +5,8 @@ import torch
 
 from hepgmm.benchmark import classifiers
 from hepgmm.benchmark.overlaying import overlay_speed
+from hepgmm.classify.ladder import CLASSIFIERS
 from hepgmm.classify.networks import Transformer
-from hepgmm.classify.registry import CLASSIFIERS
 from hepgmm.measure.cost import training_operations
 
 

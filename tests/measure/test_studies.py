@@ -15,7 +15,7 @@ from hepgmm.classify.changes import (
     RESOLUTION,
     smeared,
 )
-from hepgmm.classify.registry import CLASSIFIERS, classifier_class
+from hepgmm.classify.ladder import CLASSIFIERS, classifier_class
 from hepgmm.cli import main
 from hepgmm.crossings.samples import COLUMNS, Sample
 from hepgmm.ladder.settings import Setting, merged

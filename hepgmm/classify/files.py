@@ -16,13 +16,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hepgmm.classify.cuts import Steps
-from hepgmm.classify.networks import MLP, DeepSets, ParticleTransformer, Transformer
-from hepgmm.classify.trees import TreeEnsemble
+from hepgmm.classify.networks import (
+    MLP,
+    DeepSets,
+    ParticleTransformer,
+    Steps,
+    Transformer,
+    TreeEnsemble,
+)
 from hepgmm.io.atomic import atomic_write, write_json
 
 __all__ = [
     "ARCHITECTURES",
+    "check_architecture",
     "export_onnx",
     "load_model",
     "onnx_latency",
