@@ -6,6 +6,7 @@ up to the caller.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import math
@@ -22,7 +23,6 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from hepgmm.io.atomic import atomic_write
@@ -251,9 +251,9 @@ def fit(
                 history.append(row)
                 if is_best and save is None:
                     best = {name: x.cpu().clone() for name, x in loop.judged.state_dict().items()}
-                if fabric.is_global_zero and directory:
-                    if is_best:
-                        save(loop.judged)
+                elif is_best and fabric.is_global_zero:
+                    save(loop.judged)
+                if directory and fabric.is_global_zero:
                     # The checkpoint comes last: a kill before it repeats this epoch alike.
                     with atomic_write(last.with_name("history.parquet")) as temporary:
                         pq.write_table(pa.Table.from_pylist(history), temporary)
@@ -276,12 +276,11 @@ class _Loop:
         self.fabric, self.scheduler, self.seed = fabric, scheduler, seed
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
-        self.average = None
+        self.average, self._loss = average, loss
+        #: What is validated and saved.
+        self.judged = network
         if average is not None:
-            self.average = self.parts["average"] = _running_average(network, average)
-        #: What is validated and kept.
-        self.judged = self.average.module if self.average else network
-        self._loss = loss
+            self.judged = self.parts["average"] = copy.deepcopy(network)
 
     def loss(self, network, batch):
         value = self._loss(network, *batch)
@@ -310,15 +309,22 @@ class _Loop:
             self.optimizer.step()
             self.rate = self.optimizer.param_groups[0]["lr"]
             self.scheduler.step()
-            if self.average:
-                self.average.update_parameters(self.parts["network"])
+            step += 1
+            if self.average is not None:
+                self._update_average(step)
             means.append(loss.mean.detach())
             weights.append(loss.weight)
-            step += 1
         total = _sums(means, weights)
         if processes > 1:
             total = self.fabric.all_reduce(total, reduce_op="sum").cpu()
         return {"train_loss": float(total[0] / total[1])}
+
+    @torch.no_grad()
+    def _update_average(self, step):
+        # It soon forgets the first weights.
+        share = max(1 - self.average, 9 / (9 + step))
+        averages, weights = ([*x.parameters()] for x in (self.judged, self.network))
+        torch._foreach_lerp_(averages, weights, share)
 
     @torch.no_grad()
     def validate(self, batches, metrics):
@@ -345,18 +351,6 @@ def _sums(means, weights):
     """Weighted sum of losses, and that of the weights."""
     means, weights = (np.array([float(x) for x in values]) for values in (means, weights))
     return torch.tensor([means @ weights, weights.sum()])
-
-
-def _running_average(network, decay):
-    """The network with a running average of its weights, which begins with the first of them."""
-
-    def update(average, weights, step):
-        # The average soon forgets the initial weights.
-        return torch.lerp(average, weights, max(1 - decay, 9 / (9 + int(step))))
-
-    average = AveragedModel(network, avg_fn=update)
-    average.update_parameters(network)
-    return average
 
 
 def _fabric(accelerator, devices, nodes, precision):
