@@ -226,18 +226,7 @@ def export_onnx(path, model, X, mask):
 
 
 def onnx_logits(path, X, mask):
-    """Logits of an ONNX file that :func:`export_onnx` wrote, through onnxruntime on one core.
-
-    Parameters
-    ----------
-    path : str or Path
-    X : array, shape (n, max_tracks, columns)
-    mask : array, bool, shape (n, max_tracks)
-
-    Returns
-    -------
-    array, float32, shape (n,)
-    """
+    """Logits, float32, shape (n,), of an exported file, through onnxruntime on one core."""
     session = _session(path)
     return session.run(None, {"X": X.astype(np.float32), "mask": mask.astype(bool)})[0]
 

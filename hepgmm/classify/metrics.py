@@ -47,23 +47,9 @@ PAPER = {
 
 
 def roc_curve(scores, labels):
-    """False and true positive rates of every cut, from the tightest to none.
+    """False and true positive rates of every cut, from (0, 0), the tightest, to (1, 1).
 
-    Parameters
-    ----------
-    scores : array, shape (n,)
-    labels : array, shape (n,)
-        1 for signal, 0 for background.
-
-    Returns
-    -------
-    fpr, tpr : array
-        From (0, 0) to (1, 1), one point for each different score.
-
-    Raises
-    ------
-    ValueError
-        If a score is not finite, a label is not 0 or 1, or a class is missing.
+    Raises a ValueError if a score is not finite, a label is not 0 or 1, or a class is missing.
 
     Examples
     --------
@@ -79,14 +65,6 @@ def roc_curve(scores, labels):
 
 def auc(scores, labels):
     """Area under the ROC curve: P(score of signal > background) + P(equal) / 2.
-
-    Parameters
-    ----------
-    scores, labels : array, shape (n,)
-
-    Returns
-    -------
-    float
 
     Examples
     --------
@@ -200,16 +178,7 @@ class Cut(NamedTuple):
 
 
 def best_cut(values, labels):
-    """The single cut of highest accuracy, in whichever direction is better.
-
-    Parameters
-    ----------
-    values, labels : array, shape (n,)
-
-    Returns
-    -------
-    Cut
-        Its threshold lies midway between two values.
+    """The single :class:`Cut` of highest accuracy, midway between two values.
 
     Examples
     --------
@@ -238,19 +207,7 @@ def best_cut(values, labels):
 def single_cut_accuracy(
     train_values, train_labels, test_values, test_labels, *, n_bootstrap=500, seed
 ):
-    """Accuracy on test events of the best single cut on training events.
-
-    Parameters
-    ----------
-    train_values, train_labels : array, shape (n_train,)
-    test_values, test_labels : array, shape (n_test,)
-    n_bootstrap : int
-    seed : int
-
-    Returns
-    -------
-    dict
-        ``{"value": ..., "error": ...}``, the error from the bootstrap over test events.
+    """Accuracy on test events of the best single cut on training events: ``{"value", "error"}``.
 
     Examples
     --------

@@ -42,7 +42,16 @@ __all__ = [
 ]
 
 
-class MLP(nn.Module):
+class TrackNetwork(nn.Module):
+    """A network of tracks, whose ``hyperparameters`` make it again."""
+
+    def __init__(self, features, **hyperparameters):
+        super().__init__()
+        self.features = TrackFeatures(features)
+        self.hyperparameters = {"features": self.features.table, **hyperparameters}
+
+
+class MLP(TrackNetwork):
     """The paper's multilayer perceptron: every track alone, then the mean over the tracks.
 
     Inputs → ``n_layers`` × (Linear → LayerNorm → ReLU), with padded tracks set to 0 after the
@@ -65,14 +74,7 @@ class MLP(nn.Module):
     """
 
     def __init__(self, *, features="asinh", width=32, n_layers=3, seed=0):
-        super().__init__()
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_layers": n_layers,
-            "seed": seed,
-        }
+        super().__init__(features, width=width, n_layers=n_layers, seed=seed)
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.relu)
             self.output = nn.Linear(width, 1)
@@ -83,7 +85,7 @@ class MLP(nn.Module):
         return self.output(pool(tracks, mask, "mean")).squeeze(-1)
 
 
-class DeepSets(nn.Module):
+class DeepSets(TrackNetwork):
     """Every track alone, then mean and maximum over the tracks, then the event.
 
     Inputs → ``n_layers`` × (Linear → LayerNorm → GELU) → mean and maximum over the tracks →
@@ -123,16 +125,10 @@ class DeepSets(nn.Module):
         dropout=0.1,
         seed=0,
     ):
-        super().__init__()
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_layers": n_layers,
-            "pooling": checked_pooling("DeepSets", pooling),
-            "dropout": dropout,
-            "seed": seed,
-        }
+        check_pooling("DeepSets", pooling)
+        super().__init__(
+            features, width=width, n_layers=n_layers, pooling=pooling, dropout=dropout, seed=seed
+        )
         self.pooling = pooling
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.gelu)
@@ -147,7 +143,7 @@ class DeepSets(nn.Module):
         return self.output(self.decoder(event)).squeeze(-1)
 
 
-class Transformer(nn.Module):
+class Transformer(TrackNetwork):
     """The paper's transformer: tracks look at each other, then are summed.
 
     Inputs → Linear → LayerNorm → GELU (``width`` features a track) → ``n_blocks`` × pre-norm
@@ -201,22 +197,21 @@ class Transformer(nn.Module):
         track_task=False,
         seed=0,
     ):
-        super().__init__()
         check_heads("Transformer", width, n_heads)
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_blocks": n_blocks,
-            "n_heads": n_heads,
-            "feedforward": feedforward,
-            "pooling": checked_pooling("Transformer", pooling),
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "vertex_bias": vertex_bias,
-            "track_task": track_task,
-            "seed": seed,
-        }
+        check_pooling("Transformer", pooling)
+        super().__init__(
+            features,
+            width=width,
+            n_blocks=n_blocks,
+            n_heads=n_heads,
+            feedforward=feedforward,
+            pooling=pooling,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            vertex_bias=vertex_bias,
+            track_task=track_task,
+            seed=seed,
+        )
         self.pooling, self.track_task = pooling, track_task
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
@@ -254,13 +249,12 @@ class Transformer(nn.Module):
         return self.vertex_bias(dz).masked_fill(~attended, -torch.inf)
 
 
-def checked_pooling(model, pooling):
-    """The name of a pooling, or an error."""
+def check_pooling(model, pooling):
+    """An error unless it is the name of a pooling."""
     if pooling not in POOLINGS:
         raise ValueError(
             f"{model}: pooling={pooling!r} is unknown; choose one of {', '.join(POOLINGS)}"
         )
-    return pooling
 
 
 def pooled_width(width, pooling):
@@ -318,35 +312,14 @@ _FLOOR = 1e-16
 
 
 def pair_features(pt, eta, phi, first, second):
-    r"""Logarithms of what two massless particles have in common.
+    r"""Logarithms of what two massless particles have in common, shape (n, n_pairs, 4).
 
     :math:`\Delta R = \sqrt{\Delta\eta^2 + \Delta\phi^2}`,
     :math:`k_T = \min(p_{T,a}, p_{T,b}) \Delta R`,
     :math:`z = \min(p_{T,a}, p_{T,b}) / (p_{T,a} + p_{T,b})` and
     :math:`m^2 = 2 p_{T,a} p_{T,b} (\cosh\Delta\eta - \cos\Delta\phi)`,
-    each with a floor of 10⁻¹⁶ under the logarithm.
-
-    Parameters
-    ----------
-    pt, eta, phi : torch.Tensor, shape (n, T)
-        pT in GeV, or relative, φ in rad.
-    first, second : torch.Tensor of int, shape (n_pairs,)
-        Numbers of the tracks of each pair.
-
-    Returns
-    -------
-    torch.Tensor, shape (n, n_pairs, 4)
-        In the order of ``PAIR_FEATURES``.
-
-    References
-    ----------
-    Qu, Li, Qian, Particle Transformer for jet tagging, arXiv:2202.03772, equation 3.
-
-    Examples
-    --------
-    >>> pt, eta, phi = torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2), torch.tensor([[0.0, 0.5]])
-    >>> pair_features(pt, eta, phi, torch.tensor([0]), torch.tensor([1])).exp()[0, 0, :3]
-    tensor([0.5000, 0.5000, 0.2500])
+    each with a floor of 10⁻¹⁶ under the logarithm (arXiv:2202.03772, equation 3), of tracks with
+    pt, eta and phi, shape (n, T), and the numbers of the first and second of each pair.
     """
     a, b = pt[:, first], pt[:, second]
     delta_eta = eta[:, first] - eta[:, second]
@@ -360,7 +333,7 @@ def pair_features(pt, eta, phi, first, second):
     return torch.stack([value.clamp_min(_FLOOR).log() for value in values], dim=-1)
 
 
-class ParticleTransformer(nn.Module):
+class ParticleTransformer(TrackNetwork):
     """Self-attention with a bias for each pair of tracks, then class attention.
 
     Inputs → 2 × (Linear → LayerNorm → GELU) → ``n_blocks`` × pre-norm self-attention, whose logits
@@ -409,19 +382,17 @@ class ParticleTransformer(nn.Module):
         dropout=0.1,
         seed=0,
     ):
-        super().__init__()
         check_heads("ParticleTransformer", width, n_heads)
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_blocks": n_blocks,
-            "n_heads": n_heads,
-            "feedforward": feedforward,
-            "pair_width": pair_width,
-            "dropout": dropout,
-            "seed": seed,
-        }
+        super().__init__(
+            features,
+            width=width,
+            n_blocks=n_blocks,
+            n_heads=n_heads,
+            feedforward=feedforward,
+            pair_width=pair_width,
+            dropout=dropout,
+            seed=seed,
+        )
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 2, F.gelu)
             self.pairs = nn.Sequential(
@@ -483,34 +454,12 @@ _TABLES = {
 
 
 class TreeEnsemble(nn.Module):
-    """Fitted trees as tensors: a network as others are, to be saved, exported and timed.
+    """Fitted trees as tensors.
 
     All trees are walked side by side: node → left or right child, as the feature of the node is
     at most its threshold or not, ``depth`` times; a leaf is its own child. The logit is the sum
-    of the leaves' values and a constant.
-
-    Parameters
-    ----------
-    n_columns : int
-        Of the tracks.
-    features : sequence of str
-        Formulas of the ``EventSummaries`` that the trees were fitted to, in their order.
-    n_trees, n_nodes : int
-        The nodes of all trees are in one table.
-    depth : int
-        Of the deepest tree.
-
-    Raises
-    ------
-    ValueError
-        If the summaries are others by now.
-
-    Examples
-    --------
-    >>> features = EventSummaries(5).formulas
-    >>> trees = TreeEnsemble(n_columns=5, features=features, n_trees=2, n_nodes=6, depth=1)
-    >>> trees(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool))
-    tensor([0., 0., 0., 0.])
+    of the leaves' values and a constant. The nodes of all trees are in one table; ``features`` are
+    the formulas of the ``EventSummaries`` that they were fitted to, and others are refused.
     """
 
     def __init__(self, *, n_columns, features, n_trees, n_nodes, depth):
@@ -578,19 +527,7 @@ _MARGIN = 2.0**-20
 class Steps(nn.Module):
     """A probability that rises or falls with one pT, linear between its knots.
 
-    Parameters
-    ----------
-    n_columns : int
-        Of the tracks.
-    column : int
-        Of the pT, in the order of ``features.formulas``.
-    n_knots : int
-
-    Examples
-    --------
-    >>> steps = Steps(n_columns=5, column=0, n_knots=2)
-    >>> steps(torch.ones(4, 80, 5), torch.ones(4, 80, dtype=torch.bool)).sigmoid().tolist()
-    [0.5, 0.5, 0.5, 0.5]
+    ``column`` is that of the pT, in the order of ``features.formulas``.
     """
 
     def __init__(self, *, n_columns, column, n_knots):

@@ -22,6 +22,7 @@ from hepgmm.classify.metrics import (
     best_cut,
     calibration_curve,
     evaluate,
+    rejection,
     roc_curve,
     single_cut_accuracy,
 )
@@ -248,3 +249,8 @@ def test_more_bins_than_events_are_named():
             calibration_curve([0.1, 0.9], [0, 1], n_bins=n_bins)
     with pytest.raises(ValueError, match=r"probability of event 1 is 1\.5"):
         calibration_curve([0.1, 1.5], [0, 1])
+
+
+def test_rejection_has_its_error_to_first_order_unless_few_pass():
+    assert rejection(0.01, 0.001, 10_000) == {"value": 100.0, "error": pytest.approx(10.0)}
+    assert rejection(0.01, 0.001, 900) is None
