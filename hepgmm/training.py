@@ -7,7 +7,6 @@ up to the caller.
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import math
 import time
@@ -30,7 +29,6 @@ from hepgmm.io.atomic import atomic_write
 __all__ = [
     "Loss",
     "best_epoch",
-    "digest",
     "fit",
     "has_stalled",
     "learning_rate_factor",
@@ -78,14 +76,6 @@ def learning_rate_factor(step, *, schedule, steps_per_epoch, epochs, step_epochs
 
     "step" is the paper's: 0.1 to the number of times that ``step_epochs`` epochs have passed.
     "cosine" rises linearly over the first 5% of the steps, then falls as (1 + cos πx) / 2.
-
-    Examples
-    --------
-    >>> run = dict(steps_per_epoch=10, epochs=100, step_epochs=30)
-    >>> [learning_rate_factor(step, schedule="step", **run) for step in (0, 299, 300)]
-    [1.0, 1.0, 0.1]
-    >>> [learning_rate_factor(step, schedule="cosine", **run) for step in (0, 49, 1000)]
-    [0.02, 1.0, 0.0]
     """
     if schedule == "step":
         return 0.1 ** (step // (steps_per_epoch * step_epochs))
@@ -410,40 +400,18 @@ def _resumed(checkpoint, identity):
     return history, state
 
 
-def digest(*arrays):
-    """Hexadecimal digest of the shapes, types and values of arrays."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(f"{array.shape}{array.dtype}".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
-
-
 def read_history(directory):
     """History of the training in a folder, one dict for each epoch."""
     return pq.read_table(Path(directory, "history.parquet")).to_pylist()
 
 
 def best_epoch(history):
-    """The epoch, from 1, of least validation loss, the first of equals.
-
-    Examples
-    --------
-    >>> best_epoch([{"epoch": 1, "val_loss": 0.6}, {"epoch": 2, "val_loss": 0.5}])
-    2
-    """
+    """The epoch, from 1, of least validation loss, the first of equals."""
     return min(history, key=lambda row: row["val_loss"])["epoch"]
 
 
 def has_stalled(history, patience):
-    """Whether the last ``patience`` epochs brought no lower validation loss.
-
-    Examples
-    --------
-    >>> history = [{"val_loss": loss} for loss in (0.7, 0.5, 0.6, 0.5)]
-    >>> has_stalled(history, 2), has_stalled(history, 3), has_stalled(history, None)
-    (True, False, False)
-    """
+    """Whether the last ``patience`` epochs brought no lower validation loss."""
     if patience is None or len(history) <= patience:
         return False
     losses = [row["val_loss"] for row in history]

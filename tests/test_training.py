@@ -49,6 +49,12 @@ def weights(network):
     return torch.cat([x.detach().flatten() for x in network.parameters()])
 
 
+def test_step_schedule_falls_to_a_tenth_each_time():
+    settings = {"schedule": "step", "steps_per_epoch": 10, "epochs": 100, "step_epochs": 30}
+    factors = [learning_rate_factor(step, **settings) for step in (0, 299, 300, 600)]
+    assert factors == pytest.approx([1.0, 1.0, 0.1, 0.01])
+
+
 def test_cosine_schedule_rises_over_a_twentieth_then_falls_to_zero():
     settings = {"schedule": "cosine", "steps_per_epoch": 20, "epochs": 10, "step_epochs": 1}
     factors = np.array([learning_rate_factor(step, **settings) for step in range(201)])

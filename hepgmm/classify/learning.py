@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from hepgmm.classify.files import check_architecture, load_model, save_model
 from hepgmm.classify.metrics import auc
 from hepgmm.crossings.samples import COLUMNS
-from hepgmm.training import Loss, best_epoch, digest, fit
+from hepgmm.training import Loss, best_epoch, fit
 
 __all__ = ["TrainingResult", "mirrored", "train"]
 
@@ -138,21 +139,20 @@ def train(
         "weight_decay": weight_decay,
         "patience": patience,
         "mirror": mirror,
+        "track_weight": track_weight,
     }
-    _check(training, validation, **settings)
-    _check_tracks(model, track_weight, training, validation)
+    _check(model, training, validation, settings)
     model = copy.deepcopy(model)
     model.features.fit(training.X, training.mask)
     identity = {
         "architecture": type(model).__name__,
         **{f"model {name}": value for name, value in model.hyperparameters.items()},
-        "initial weights": digest(*(w.numpy() for w in model.state_dict().values())),
+        "initial weights": _digest(*(w.numpy() for w in model.state_dict().values())),
         **settings,
-        "track_weight": track_weight,
         "seed": seed,
-        "training events": digest(training.X, training.mask, training.y),
-        "validation events": digest(validation.X, validation.mask, validation.y),
-        "hard tracks": digest(training.hard) if track_weight else None,
+        "training events": _digest(training.X, training.mask, training.y),
+        "validation events": _digest(validation.X, validation.mask, validation.y),
+        "hard tracks": _digest(training.hard) if track_weight else None,
         "fresh events": None,
         "processes": devices * nodes,
         "precision": precision,
@@ -160,7 +160,7 @@ def train(
     second = fresh(1) if fresh and epochs > 1 else None
     if second is not None:
         _check_fresh(second, training, track_weight)
-        identity["fresh events"] = digest(second.X, second.mask, second.y)
+        identity["fresh events"] = _digest(second.X, second.mask, second.y)
     best = directory and Path(directory, "best.safetensors")
     batches = _Epochs(training, fresh, second, epochs, batch_size, seed, track_weight)
     try:
@@ -191,6 +191,15 @@ def train(
     finally:
         batches.close()
     return TrainingResult(load_model(best) if best else model, history, best_epoch(history))
+
+
+def _digest(*arrays):
+    """Hexadecimal digest of the shapes, types and values of arrays."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.shape}{array.dtype}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
 
 
 def _loss(mirror, track_weight):
@@ -284,45 +293,36 @@ def _check_fresh(sample, training, track_weight):
         raise ValueError("fresh: the sample does not know which tracks are hard")
 
 
-def _check(
-    training,
-    validation,
-    epochs,
-    batch_size,
-    learning_rate,
-    schedule,
-    step_epochs,
-    weight_decay,
-    patience,
-    mirror,
-):
+def _check(model, training, validation, settings):
+    """An error that names the first setting that cannot be."""
     training.check_classes("training")
     validation.check_classes("validation")
-    for name, value in (
-        ("epochs", epochs),
-        ("batch_size", batch_size),
-        ("step_epochs", step_epochs),
-        ("patience", 1 if patience is None else patience),
-    ):
-        if not isinstance(value, Integral) or value < 1:
+    for name in ("epochs", "batch_size", "step_epochs", "patience"):
+        value = settings[name]
+        is_whole = isinstance(value, Integral) and value >= 1
+        if not is_whole and not (name == "patience" and value is None):
             raise ValueError(f"train: {name}={value!r} is not a whole number above 0")
-    if batch_size > len(training):
+    if settings["batch_size"] > len(training):
         raise ValueError(
-            f"train: batch_size={batch_size} is more than the {len(training)} training events"
+            f"train: batch_size={settings['batch_size']} is more than the {len(training)} training "
+            "events"
         )
-    if not isinstance(learning_rate, Real) or not 0 < learning_rate < math.inf:
-        raise ValueError(f"train: learning_rate={learning_rate!r} is not finite and above 0")
-    if not isinstance(weight_decay, Real) or not 0 <= weight_decay < math.inf:
-        raise ValueError(f"train: weight_decay={weight_decay!r} is not finite and at least 0")
-    if not isinstance(mirror, bool | np.bool_):
-        raise ValueError(f"train: mirror={mirror!r} is neither true nor false")
-    if schedule not in ("step", "cosine"):
-        raise ValueError(f'train: schedule={schedule!r} is unknown; choose "step" or "cosine"')
-
-
-def _check_tracks(model, track_weight, training, validation):
-    if not isinstance(track_weight, Real) or not 0 <= track_weight < math.inf:
-        raise ValueError(f"train: track_weight={track_weight!r} is not finite and at least 0")
+    for name, low in (
+        ("learning_rate", "above"),
+        ("weight_decay", "at least"),
+        ("track_weight", "at least"),
+    ):
+        value = settings[name]
+        is_number = isinstance(value, Real) and 0 <= value < math.inf
+        if not is_number or (low == "above" and value == 0):
+            raise ValueError(f"train: {name}={value!r} is not finite and {low} 0")
+    if not isinstance(settings["mirror"], bool | np.bool_):
+        raise ValueError(f"train: mirror={settings['mirror']!r} is neither true nor false")
+    if settings["schedule"] not in ("step", "cosine"):
+        raise ValueError(
+            f'train: schedule={settings["schedule"]!r} is unknown; choose "step" or "cosine"'
+        )
+    track_weight = settings["track_weight"]
     if track_weight and not getattr(model, "track_task", False):
         raise ValueError(
             f"train: track_weight={track_weight!r}, but the {type(model).__name__} says nothing of "
