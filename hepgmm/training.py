@@ -324,7 +324,7 @@ class _Loop:
             losses = [self.loss(self.judged, self.fabric.to_device(batch)) for batch in batches]
         total = _sums([loss.mean for loss in losses], [loss.weight for loss in losses])
         figures = {"val_loss": float(total[0] / total[1])}
-        if metrics:
+        if metrics and math.isfinite(figures["val_loss"]):
             outputs = zip(*(loss.outputs for loss in losses), strict=True)
             figures |= metrics(*(torch.cat(column).cpu() for column in outputs))
         return figures

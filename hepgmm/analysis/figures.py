@@ -98,11 +98,11 @@ def classifier_table(results: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> figure = {"value": 0.8, "error": 0.01}
-    >>> results = {"classifiers": {"mlp": dict.fromkeys(METRICS, figure)}}
+    >>> results = {"classifiers": {"trees": dict.fromkeys(METRICS, figure)}}
     >>> print(classifier_table(results))
     | classifier | AUC | accuracy | recall | precision |
     |---|---|---|---|---|
-    | **MLP** | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 |
+    | **Boosted trees** | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 | 0.800 ± 0.010 |
     """
     from hepgmm.classify.ladder import classifier_class
 
