@@ -128,7 +128,7 @@ _COMMANDS = {
     "ladder": (
         measuring.run_ladder,
         "Train every classifier several times and measure it, with errors; resumes.",
-        "--preset standard --only trees deepsets -o ladder.json",
+        "--preset standard --only trees mlp -o ladder.json",
         measuring.fill_ladder,
     ),
     "studies": (

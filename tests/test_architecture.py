@@ -9,6 +9,7 @@ PACKAGE = Path(hepgmm.__file__).parent
 ROWS = [
     {"cores", "statistics", "events"},
     {"io"},
+    {"training"},
     {"collide"},
     {"mixture"},
     {"pileup"},

@@ -286,12 +286,12 @@ class Analysis(StageCache):
             If there is no such rung.
         """
         from hepgmm.classify import load_model, make_classifier, save_model
-        from hepgmm.classify.checkpoints import read_history
-        from hepgmm.classify.registry import classifier_class
-        from hepgmm.classify.storage import ARCHITECTURES
+        from hepgmm.classify.files import ARCHITECTURES
+        from hepgmm.classify.ladder import classifier_class
+        from hepgmm.training import read_history
 
         cls, variant, modelless = classifier_class(name), repeat(number), []
-        is_network = hasattr(cls, "architecture")
+        is_network = cls.is_network
 
         def make(path):
             samples, options = self.datasets(), self._rung_options(name)
@@ -332,9 +332,9 @@ class Analysis(StageCache):
 
     def _rung_options(self, name):
         """Arguments of a rung, as far as the preset decides them."""
-        from hepgmm.classify.registry import classifier_class
+        from hepgmm.classify.ladder import classifier_class
 
-        if not hasattr(classifier_class(name), "architecture"):
+        if not classifier_class(name).is_network:
             return {}
         preset = self.parameters["training"]
         of_training, of_network = RUNG_KEYS.get(name, OTHER_KEYS)

@@ -67,7 +67,7 @@ def load_results(preset: str, *, folder: Path | None = None) -> dict[str, Any]:
 
 def classifier_table(results: Mapping[str, Any]) -> str:
     """A Markdown table of the classifiers' metrics, each followed by the paper's if it has some."""
-    from hepgmm.classify.registry import classifier_class
+    from hepgmm.classify.ladder import classifier_class
 
     lines = ["| classifier | " + " | ".join(METRICS.values()) + " |", "|---" * 5 + "|"]
     for name, figures in results["classifiers"].items():

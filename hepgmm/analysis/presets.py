@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hepgmm.classify.registry import CLASSIFIERS, RUNGS
+from hepgmm.classify.ladder import CLASSIFIERS, RUNGS
 
 __all__ = [
     "SCHEMA",

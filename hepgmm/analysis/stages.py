@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hepgmm.classify.registry import CLASSIFIERS, RUNGS, code_of
+from hepgmm.classify.ladder import CLASSIFIERS, RUNGS, code_of
 from hepgmm.io.cache import Store, code_fingerprint, digest
 
 __all__ = [
@@ -101,8 +101,6 @@ RUNG_KEYS = {
 }
 #: The same of all others.
 OTHER_KEYS = (("batch_size",), ())
-#: Modules that train what is no network.
-_CODE_OF_RUNGS = {"pt_cut": "classify.cuts", "trees": "classify.trees"}
 
 
 def rung_stage(name: str) -> Stage:
@@ -118,7 +116,7 @@ def rung_stage(name: str) -> Stage:
         ".safetensors",
         keys=keys,
         needs=("datasets",),
-        code=(_CODE_OF_RUNGS.get(name, "classify.rungs"),),
+        code=("classify.ladder",),
     )
 
 

@@ -1,10 +1,9 @@
-"""What is written for training on a CPU: attention of narrow heads, dropout from two bytes.
+"""Speeds up ``scaled_dot_product_attention`` and ``dropout`` of ``layers``, on a CPU.
 
 Attention with four features a head spends its time on moving numbers in general code: products of
 so thin matrices leave a core idle. Here all queries of an event and head stand side by side in the
 lanes of the core, one key after the other passes by, and nothing of size queries times keys is
-stored. It speeds up ``torch.nn.functional.scaled_dot_product_attention``; the dropout speeds up
-``torch.nn.functional.dropout``.
+stored. Dropout takes two random bytes a feature.
 """
 
 from __future__ import annotations
@@ -38,17 +37,7 @@ EVENTS = 8
 
 
 def is_narrow(heads, attended, dropout):
-    """Whether :func:`narrow_attention` does what is asked, and faster than torch.
-
-    Parameters
-    ----------
-    heads
-        Queries, keys and values, shape (n, T, 3, H, d).
-    attended
-        Which keys count, as attention takes it.
-    dropout
-        Of attention weights.
-    """
+    """Whether :func:`narrow_attention` does what is asked, and faster than torch."""
     return (
         heads.requires_grad
         and heads.shape[-1] <= NARROW
@@ -63,23 +52,11 @@ def is_narrow(heads, attended, dropout):
 
 
 def narrow_attention(heads, mask):
-    """Attention, softmax(q k / √d) v, of each head.
+    """Attention, softmax(q k / √d) v, of each head; shape (n, T, H d).
 
-    Parameters
-    ----------
-    heads
-        float32 tensor on the CPU, queries, keys and values, shape (n, T, 3, H, d).
-    mask
-        Keys that count, bool, shape (n, T), at least one of each event.
-
-    Returns
-    -------
-    tensor, shape (n, T, H d)
-
-    References
-    ----------
-    Only the logarithm of the sum over keys is kept for the gradient, as in Dao et al.,
-    FlashAttention, arXiv:2205.14135, algorithm 1 and appendix B.4.
+    ``heads``, float32 on the CPU, are queries, keys and values, shape (n, T, 3, H, d); ``mask``,
+    bool, shape (n, T), says which keys count, at least one of each event. Only the logarithm of the
+    sum over keys is kept for the gradient, as in FlashAttention (arXiv:2205.14135, appendix B.4).
     """
     return _Attention.apply(heads, mask)
 
@@ -238,12 +215,6 @@ class Dropout(nn.Dropout):
     them. The probability is therefore rounded to a multiple of 1/65,536, and what is kept is
     divided by exactly the probability to be kept, so that the mean stays as it is. On other
     devices, in compiled models and outside training it is torch's.
-
-    Examples
-    --------
-    >>> kept = Dropout(0.5).train()(torch.ones(1000))
-    >>> sorted(set(kept.tolist()))
-    [0.0, 2.0]
     """
 
     def forward(self, x):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hepgmm.classify.fast import Dropout, is_narrow, narrow_attention
+from hepgmm.training import seeded
 
 __all__ = [
     "POOLINGS",
@@ -29,25 +29,13 @@ __all__ = [
 SUM_UNIT = 80.0
 
 
-@contextmanager
 def initialised(seed):
-    """Random numbers for initial weights, without a trace in torch's global generator."""
-    with torch.random.fork_rng(devices=[]):
-        state = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-        torch.random.default_generator.manual_seed(int(state))
-        yield
+    """A context with random numbers for initial weights."""
+    return seeded(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 
 class HiddenLayers(nn.Module):
-    """Linear → LayerNorm → activation, repeated; with a mask, applied after the first activation.
-
-    Parameters
-    ----------
-    n_inputs, width, n_layers : int
-    activation : callable
-    normalise : bool
-        Whether there is a LayerNorm after each linear layer.
-    """
+    """Linear → LayerNorm → activation, repeated; a mask is applied after the first activation."""
 
     def __init__(self, n_inputs, width, n_layers, activation, *, normalise=True):
         super().__init__()
@@ -73,13 +61,6 @@ class TransformerBlock(nn.Module):
     x ← x + Attention(LayerNorm(x)); x ← x + Feedforward(LayerNorm(x)), with GELU; the same function
     as ``torch.nn.TransformerEncoderLayer(norm_first=True)``, and with an attention bias if asked.
     Narrow heads train with :func:`~hepgmm.classify.fast.narrow_attention` on a CPU.
-
-    Parameters
-    ----------
-    width, n_heads, feedforward : int
-        Features a track, attention heads (a divisor of the width), width of the hidden layer.
-    dropout, attention_dropout : float
-        Probability to drop a feature, and to drop an attention weight.
     """
 
     def __init__(self, width, n_heads, feedforward, dropout, attention_dropout):
@@ -134,16 +115,7 @@ class ClassAttention(nn.Module):
     """A summary of the event that attends to itself and to the tracks, which it leaves alone.
 
     c ← c + Attention(query LayerNorm(c), keys and values LayerNorm([c, x])), then the same
-    feed-forward as in a :class:`TransformerBlock`.
-
-    Parameters
-    ----------
-    width, n_heads, feedforward : int
-    dropout : float
-
-    References
-    ----------
-    Touvron et al., Going deeper with image transformers, arXiv:2103.17239, section 3.
+    feed-forward as in a :class:`TransformerBlock` (arXiv:2103.17239, section 3).
     """
 
     def __init__(self, width, n_heads, feedforward, dropout):
@@ -184,17 +156,6 @@ class VertexBias(nn.Module):
     strength a and a scale s in mm of each head that are learnt. At first the strengths are 1, and
     the scales go from 0.1 mm, the distance at which tracks share a vertex, to 100 mm, at which they
     share a crossing.
-
-    Parameters
-    ----------
-    n_heads : int
-
-    Examples
-    --------
-    >>> bias = VertexBias(2)
-    >>> dz = torch.tensor([[0.0, 0.1]])
-    >>> round(float(bias(dz)[0, 0, 0, 1].detach()), 4)
-    -0.6931
     """
 
     def __init__(self, n_heads):
@@ -236,12 +197,5 @@ POOLINGS = {
 
 
 def pool(x, mask, how):
-    """Tracks x, shape (n, T, width), to events, shape (n, width), or 2 width for "mean_max".
-
-    Examples
-    --------
-    >>> x, mask = torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])
-    >>> pool(x, mask, "mean_max").tolist()
-    [[2.0, 3.0]]
-    """
+    """Tracks x, shape (n, T, width), to events, shape (n, width), or 2 width for "mean_max"."""
     return POOLINGS[how](x, mask)

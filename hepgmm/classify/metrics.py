@@ -47,23 +47,9 @@ PAPER = {
 
 
 def roc_curve(scores, labels):
-    """False and true positive rates of every cut, from the tightest to none.
+    """False and true positive rates of every cut, from (0, 0), the tightest, to (1, 1).
 
-    Parameters
-    ----------
-    scores : array, shape (n,)
-    labels : array, shape (n,)
-        1 for signal, 0 for background.
-
-    Returns
-    -------
-    fpr, tpr : array
-        From (0, 0) to (1, 1), one point for each different score.
-
-    Raises
-    ------
-    ValueError
-        If a score is not finite, a label is not 0 or 1, or a class is missing.
+    Raises a ValueError if a score is not finite, a label is not 0 or 1, or a class is missing.
 
     Examples
     --------
@@ -71,25 +57,14 @@ def roc_curve(scores, labels):
     >>> fpr.tolist(), tpr.tolist()
     ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
     """
+    from sklearn import metrics
+
     scores, labels = checked_scores(scores, labels)
-    order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    positives = np.append(0, np.cumsum(labels[order])[last_of_ties])
-    called = np.append(0, last_of_ties + 1)
-    negatives = called - positives
-    return negatives / negatives[-1], positives / positives[-1]
+    return metrics.roc_curve(labels, scores, drop_intermediate=False)[:2]
 
 
 def auc(scores, labels):
     """Area under the ROC curve: P(score of signal > background) + P(equal) / 2.
-
-    Parameters
-    ----------
-    scores, labels : array, shape (n,)
-
-    Returns
-    -------
-    float
 
     Examples
     --------
@@ -128,14 +103,19 @@ def evaluate(scores, labels, *, threshold=0.5, balance=False, n_bootstrap=500, s
     (1.0, 0.75, 1.0)
     """
     scores, labels = checked_scores(scores, labels)
-    called = scores >= threshold
-    area = weighted_auc(scores, labels)
-    right, found = called == labels, called & (labels == 1)
+    figures = _threshold_figures(scores, labels, threshold)
     n_signal = labels.sum()
     mix = np.where(labels == 1, 1.0, n_signal / (len(labels) - n_signal) if balance else 1.0)
+    drawn = _bootstrapped(lambda w: figures(w * mix), len(scores), n_bootstrap, seed)
+    return dict(zip(METRICS, drawn, strict=True))
 
-    def statistic(drawn):
-        weights = drawn * mix
+
+def _threshold_figures(scores, labels, threshold):
+    """AUC, accuracy, recall and precision as a function of event weights."""
+    area, called = weighted_auc(scores, labels), scores >= threshold
+    right, found = called == labels, called & (labels == 1)
+
+    def statistic(weights):
         true_positives, positives = weights @ found, weights @ called
         return np.array(
             [
@@ -146,13 +126,15 @@ def evaluate(scores, labels, *, threshold=0.5, balance=False, n_bootstrap=500, s
             ]
         )
 
-    values = statistic(np.ones(len(scores)))
-    errors = bootstrap_error(statistic, len(scores), n_bootstrap=n_bootstrap, seed=seed)
-    names = ("auc", "accuracy", "recall", "precision")
-    return {
-        name: {"value": float(value), "error": float(error)}
-        for name, value, error in zip(names, values, errors, strict=True)
-    }
+    return statistic
+
+
+def _bootstrapped(statistic, n_events, n_bootstrap, seed):
+    """Figures of all events, ``{"value", "error"}`` each, from a function of event weights."""
+    values = statistic(np.ones(n_events))
+    errors = bootstrap_error(statistic, n_events, n_bootstrap=n_bootstrap, seed=seed)
+    pairs = zip(values, errors, strict=True)
+    return [{"value": float(value), "error": float(error)} for value, error in pairs]
 
 
 def auc_difference(scores_a, scores_b, labels, *, n_bootstrap=500, seed):
@@ -179,10 +161,9 @@ def auc_difference(scores_a, scores_b, labels, *, n_bootstrap=500, seed):
     area_a, area_b = weighted_auc(scores_a, labels), weighted_auc(scores_b, labels)
 
     def statistic(weights):
-        return area_a(weights) - area_b(weights)
+        return np.array([area_a(weights) - area_b(weights)])
 
-    error = bootstrap_error(statistic, len(labels), n_bootstrap=n_bootstrap, seed=seed)
-    return {"value": float(statistic(np.ones(len(labels)))), "error": float(error)}
+    return _bootstrapped(statistic, len(labels), n_bootstrap, seed)[0]
 
 
 class Cut(NamedTuple):
@@ -197,16 +178,7 @@ class Cut(NamedTuple):
 
 
 def best_cut(values, labels):
-    """The single cut of highest accuracy, in whichever direction is better.
-
-    Parameters
-    ----------
-    values, labels : array, shape (n,)
-
-    Returns
-    -------
-    Cut
-        Its threshold lies midway between two values.
+    """The single :class:`Cut` of highest accuracy, midway between two values.
 
     Examples
     --------
@@ -235,19 +207,7 @@ def best_cut(values, labels):
 def single_cut_accuracy(
     train_values, train_labels, test_values, test_labels, *, n_bootstrap=500, seed
 ):
-    """Accuracy on test events of the best single cut on training events.
-
-    Parameters
-    ----------
-    train_values, train_labels : array, shape (n_train,)
-    test_values, test_labels : array, shape (n_test,)
-    n_bootstrap : int
-    seed : int
-
-    Returns
-    -------
-    dict
-        ``{"value": ..., "error": ...}``, the error from the bootstrap over test events.
+    """Accuracy on test events of the best single cut on training events: ``{"value", "error"}``.
 
     Examples
     --------
@@ -256,10 +216,11 @@ def single_cut_accuracy(
     """
     test_values, test_labels = checked_scores(test_values, test_labels)
     right = best_cut(train_values, train_labels)(test_values) == test_labels
-    error = bootstrap_error(
-        lambda weights: weights @ right / len(right), len(right), n_bootstrap=n_bootstrap, seed=seed
-    )
-    return {"value": float(right.mean()), "error": float(error)}
+
+    def statistic(weights):
+        return np.array([weights @ right / len(right)])
+
+    return _bootstrapped(statistic, len(right), n_bootstrap, seed)[0]
 
 
 def checked_scores(scores, labels):
@@ -283,18 +244,9 @@ FEWEST = 10
 
 
 def weighted_false_positive_rate(scores, labels, efficiencies=EFFICIENCIES):
-    """False positive rate at fixed signal efficiency as a function of event weights.
+    """False positive rate at fixed signal efficiencies as a function of event weights.
 
-    Parameters
-    ----------
-    scores, labels : array, shape (n,)
-    efficiencies : sequence of float
-
-    Returns
-    -------
-    callable
-        From weights, shape (n,), to the rate at each efficiency. Between two different scores the
-        rates are interpolated, as on the ROC curve.
+    Between two different scores the rates are interpolated, as on the ROC curve.
     """
     order = np.argsort(-scores, kind="stable")
     signal = labels[order] == 1
@@ -312,26 +264,8 @@ def weighted_false_positive_rate(scores, labels, efficiencies=EFFICIENCIES):
 
 
 def rejection(rate, error, n_background):
-    """Background rejection 1 / rate, with its error to first order.
-
-    Parameters
-    ----------
-    rate, error : float
-        False positive rate.
-    n_background : int
-        Background events.
-
-    Returns
-    -------
-    dict or None
-        ``{"value", "error"}``; None if fewer than ten background events pass, whose number
-        fluctuates too much for a symmetric error.
-
-    Examples
-    --------
-    >>> rejection(0.01, 0.001, 10_000)
-    {'value': 100.0, 'error': 10.0}
-    """
+    """Background rejection 1 / rate with its error to first order; None if fewer than ten pass."""
+    # The number of so few fluctuates too much for a symmetric error.
     if rate * n_background < FEWEST:
         return None
     return {"value": float(1 / rate), "error": float(error / rate**2)}
@@ -371,14 +305,13 @@ def background_rejection(scores, labels, efficiencies=EFFICIENCIES, *, n_bootstr
     if not ((efficiencies > 0) & (efficiencies < 1)).all():
         raise ValueError(f"efficiencies = {efficiencies.tolist()}: give shares between 0 and 1")
     statistic = weighted_false_positive_rate(scores, labels, efficiencies)
-    rates = statistic(np.ones(len(scores)))
-    errors = bootstrap_error(statistic, len(scores), n_bootstrap=n_bootstrap, seed=seed)
+    rates = _bootstrapped(statistic, len(scores), n_bootstrap, seed)
     n_background = int((labels == 0).sum())
-    found = {
-        float(e): rejection(rate, error, n_background)
-        for e, rate, error in zip(efficiencies, rates, errors, strict=True)
+    figures = {
+        float(e): rejection(rate["value"], rate["error"], n_background)
+        for e, rate in zip(efficiencies, rates, strict=True)
     }
-    return {efficiency: figure for efficiency, figure in found.items() if figure}
+    return {efficiency: figure for efficiency, figure in figures.items() if figure}
 
 
 def calibration_curve(probabilities, labels, *, n_bins=10):
@@ -444,11 +377,11 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
     ----------
     scores : array, shape (k, n)
         Probability of signal of each test event, a row for each training.
-    test
+    test : Sample
         The test events.
-    n_bootstrap
+    n_bootstrap : int
         Bootstrap samples of the test events.
-    seed
+    seed : int
         Of the bootstrap.
 
     Returns
@@ -487,29 +420,10 @@ def rung_figures(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> 
 
 
 def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
-    """AUC of one rung minus that of another on the same test events.
+    """AUC of one rung minus that of another: ``{"value", "error", "trainings"}``.
 
-    Paired in the test events, and training by training; if the other has a single training, all
-    are compared with it.
-
-    Parameters
-    ----------
-    scores, others : array, shape (k, n)
-        As in :func:`rung_figures`.
-    test
-        The test events.
-    n_bootstrap, seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict
-        ``{"value", "error", "trainings"}``
-
-    Raises
-    ------
-    ValueError
-        If there are other numbers of trainings.
+    Scores have the shape (k, n), as in :func:`rung_figures`. Paired in the test events, and
+    training by training; if the other has a single training, all are compared with it.
     """
     scores, others = np.atleast_2d(scores), np.atleast_2d(others)
     if len(others) not in (1, len(scores)):
@@ -524,25 +438,9 @@ def difference(scores, others, test: Sample, *, n_bootstrap: int = 200, seed: in
 
 
 def roc_band(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict:
-    """ROC curve of a rung, the mean over its trainings, with its error.
+    """ROC curve of a rung, the mean over its trainings: ``efficiency``, ``rate`` and ``error``.
 
-    Parameters
-    ----------
-    scores, test, n_bootstrap, seed
-        As for :func:`rung_figures`, and the error is of the same kind.
-
-    Returns
-    -------
-    dict
-        Lists of equal length: ``efficiency`` of the signal, ``rate`` of false positives at it, and
-        ``error`` of the rate.
-
-    Examples
-    --------
-    >>> test = Sample(np.ones((100, 1, 5)), np.ones((100, 1)), [0, 1] * 50)
-    >>> scores = np.random.default_rng(1).random((1, 100))
-    >>> len(roc_band(scores, test, n_bootstrap=5, seed=1)["rate"]) == len(GRID)
-    True
+    Arguments and errors are those of :func:`rung_figures`.
     """
     rates = [weighted_false_positive_rate(*checked_scores(row, test.y), GRID) for row in scores]
     names = [str(efficiency) for efficiency in GRID]
@@ -555,21 +453,7 @@ def roc_band(scores, test: Sample, *, n_bootstrap: int = 200, seed: int) -> dict
 
 
 def calibration(scores, test: Sample, *, n_bins: int = 10) -> dict:
-    """Is the probability of a training one? See :func:`hepgmm.classify.calibration_curve`.
-
-    Parameters
-    ----------
-    scores : array, shape (n,)
-    test
-        The test events.
-    n_bins
-        Bins of equally many events.
-
-    Returns
-    -------
-    dict
-        Lists of equal length: ``predicted``, ``observed`` and its ``error``.
-    """
+    """The :func:`calibration_curve` of a training: lists ``predicted``, ``observed``, ``error``."""
     curve = calibration_curve(scores, test.y, n_bins=n_bins)
     names = ("predicted", "observed", "error")
     return {name: values.tolist() for name, values in zip(names, curve, strict=True)}
@@ -580,58 +464,44 @@ def _least_rejection(n_passed, n_background):
     return float(n_background / chi2.ppf(0.95, 2 * (n_passed + 1)) * 2)
 
 
-def _names(test):
-    names = ["auc", "accuracy", "recall", "precision"]
-    names += [f"rate_{100 * efficiency:.0f}" for efficiency in EFFICIENCIES]
-    return names + [f"auc_{mass:g}" for mass in _masses(test)]
-
-
 def _masses(test):
     return [] if test.mass is None else np.unique(test.mass[test.y == 1])
+
+
+def _names(test):
+    rates = [f"rate_{100 * efficiency:.0f}" for efficiency in EFFICIENCIES]
+    return [*METRICS, *rates, *(f"auc_{mass:g}" for mass in _masses(test))]
 
 
 def _statistic(scores, test):
     """All figures of one training as a function of event weights."""
     scores, y = checked_scores(scores, test.y)
-    area, rates = weighted_auc(scores, y), weighted_false_positive_rate(scores, y)
-    masses = []
-    for mass in _masses(test):
-        part = np.flatnonzero((y == 0) | (test.mass == mass))
-        masses.append((part, weighted_auc(scores[part], y[part])))
-    called = scores >= 0.5
+    figures, rates = _threshold_figures(scores, y, 0.5), weighted_false_positive_rate(scores, y)
+    parts = [np.flatnonzero((y == 0) | (test.mass == mass)) for mass in _masses(test)]
+    areas = [weighted_auc(scores[part], y[part]) for part in parts]
 
     def statistic(weights):
-        true_positives, positives = weights @ (called & (y == 1)), weights @ called
-        return np.array(
-            [
-                area(weights),
-                weights @ (called == y) / weights.sum(),
-                true_positives / (weights @ y),
-                true_positives / positives if positives else 0.0,
-                *rates(weights),
-                *(of_mass(weights[part]) for part, of_mass in masses),
-            ]
-        )
+        of_masses = [area(weights[part]) for area, part in zip(areas, parts, strict=True)]
+        return np.array([*figures(weights), *rates(weights), *of_masses])
 
     return statistic
 
 
 def _summary(scores, statistics, names, n_bootstrap, seed) -> Mapping:
+    """Mean figures of trainings, with errors and spreads, by name."""
     n_trainings, n_events = np.shape(scores)
-    values = np.array([statistic(np.ones(n_events)) for statistic in statistics])
-    spread = values.std(axis=0, ddof=1) if n_trainings > 1 else np.zeros(len(names))
+    each = np.array([statistic(np.ones(n_events)) for statistic in statistics])
+    spreads = each.std(axis=0, ddof=1) if n_trainings > 1 else np.zeros(len(names))
 
     def mean(weights):
         return np.mean([statistic(weights) for statistic in statistics], axis=0)
 
-    sampling = bootstrap_error(mean, n_events, n_bootstrap=n_bootstrap, seed=seed)
-    errors = np.hypot(sampling, spread / np.sqrt(n_trainings))
-    rows = zip(names, values.mean(axis=0), errors, spread, strict=True)
+    figures = _bootstrapped(mean, n_events, n_bootstrap, seed)
     return {
         name: {
-            "value": float(value),
-            "error": float(error),
-            "trainings": float(each) if n_trainings > 1 else None,
+            "value": figure["value"],
+            "error": float(np.hypot(figure["error"], spread / np.sqrt(n_trainings))),
+            "trainings": float(spread) if n_trainings > 1 else None,
         }
-        for name, value, error, each in rows
+        for name, figure, spread in zip(names, figures, spreads, strict=True)
     }

@@ -1,5 +1,7 @@
 """Networks of a set of tracks: in any order, with any amount of padding, to one logit.
 
+Boosted trees and a cut are among them, as tensors, to be saved, exported and timed alike.
+
 The paper leaves open, and is here chosen: the transformer's feed-forward width (128), LayerNorm
 before attention and feed-forward ("pre-norm") and none after the last block, no dropout on the
 attention weights, and one hidden layer in the transformer's encoder of tracks.
@@ -24,6 +26,7 @@ from hepgmm.classify.layers import (
     initialised,
     pool,
 )
+from hepgmm.classify.summaries import EventPt, EventSummaries
 from hepgmm.crossings.samples import COLUMNS, check_tracks
 
 __all__ = [
@@ -31,13 +34,24 @@ __all__ = [
     "PAIR_FEATURES",
     "DeepSets",
     "ParticleTransformer",
+    "Steps",
     "Transformer",
+    "TreeEnsemble",
     "pair_features",
     "predict",
 ]
 
 
-class MLP(nn.Module):
+class TrackNetwork(nn.Module):
+    """A network of tracks, whose ``hyperparameters`` make it again."""
+
+    def __init__(self, features, **hyperparameters):
+        super().__init__()
+        self.features = TrackFeatures(features)
+        self.hyperparameters = {"features": self.features.table, **hyperparameters}
+
+
+class MLP(TrackNetwork):
     """The paper's multilayer perceptron: every track alone, then the mean over the tracks.
 
     Inputs → ``n_layers`` × (Linear → LayerNorm → ReLU), with padded tracks set to 0 after the
@@ -60,14 +74,7 @@ class MLP(nn.Module):
     """
 
     def __init__(self, *, features="asinh", width=32, n_layers=3, seed=0):
-        super().__init__()
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_layers": n_layers,
-            "seed": seed,
-        }
+        super().__init__(features, width=width, n_layers=n_layers, seed=seed)
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.relu)
             self.output = nn.Linear(width, 1)
@@ -78,7 +85,7 @@ class MLP(nn.Module):
         return self.output(pool(tracks, mask, "mean")).squeeze(-1)
 
 
-class DeepSets(nn.Module):
+class DeepSets(TrackNetwork):
     """Every track alone, then mean and maximum over the tracks, then the event.
 
     Inputs → ``n_layers`` × (Linear → LayerNorm → GELU) → mean and maximum over the tracks →
@@ -118,16 +125,10 @@ class DeepSets(nn.Module):
         dropout=0.1,
         seed=0,
     ):
-        super().__init__()
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_layers": n_layers,
-            "pooling": checked_pooling("DeepSets", pooling),
-            "dropout": dropout,
-            "seed": seed,
-        }
+        check_pooling("DeepSets", pooling)
+        super().__init__(
+            features, width=width, n_layers=n_layers, pooling=pooling, dropout=dropout, seed=seed
+        )
         self.pooling = pooling
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, n_layers, F.gelu)
@@ -142,7 +143,7 @@ class DeepSets(nn.Module):
         return self.output(self.decoder(event)).squeeze(-1)
 
 
-class Transformer(nn.Module):
+class Transformer(TrackNetwork):
     """The paper's transformer: tracks look at each other, then are summed.
 
     Inputs → Linear → LayerNorm → GELU (``width`` features a track) → ``n_blocks`` × pre-norm
@@ -196,22 +197,21 @@ class Transformer(nn.Module):
         track_task=False,
         seed=0,
     ):
-        super().__init__()
         check_heads("Transformer", width, n_heads)
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_blocks": n_blocks,
-            "n_heads": n_heads,
-            "feedforward": feedforward,
-            "pooling": checked_pooling("Transformer", pooling),
-            "dropout": dropout,
-            "attention_dropout": attention_dropout,
-            "vertex_bias": vertex_bias,
-            "track_task": track_task,
-            "seed": seed,
-        }
+        check_pooling("Transformer", pooling)
+        super().__init__(
+            features,
+            width=width,
+            n_blocks=n_blocks,
+            n_heads=n_heads,
+            feedforward=feedforward,
+            pooling=pooling,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            vertex_bias=vertex_bias,
+            track_task=track_task,
+            seed=seed,
+        )
         self.pooling, self.track_task = pooling, track_task
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 1, F.gelu)
@@ -249,13 +249,12 @@ class Transformer(nn.Module):
         return self.vertex_bias(dz).masked_fill(~attended, -torch.inf)
 
 
-def checked_pooling(model, pooling):
-    """The name of a pooling, or an error."""
+def check_pooling(model, pooling):
+    """An error unless it is the name of a pooling."""
     if pooling not in POOLINGS:
         raise ValueError(
             f"{model}: pooling={pooling!r} is unknown; choose one of {', '.join(POOLINGS)}"
         )
-    return pooling
 
 
 def pooled_width(width, pooling):
@@ -314,35 +313,14 @@ _FLOOR = 1e-16
 
 
 def pair_features(pt, eta, phi, first, second):
-    r"""Logarithms of what two massless particles have in common.
+    r"""Logarithms of what two massless particles have in common, shape (n, n_pairs, 4).
 
     :math:`\Delta R = \sqrt{\Delta\eta^2 + \Delta\phi^2}`,
     :math:`k_T = \min(p_{T,a}, p_{T,b}) \Delta R`,
     :math:`z = \min(p_{T,a}, p_{T,b}) / (p_{T,a} + p_{T,b})` and
     :math:`m^2 = 2 p_{T,a} p_{T,b} (\cosh\Delta\eta - \cos\Delta\phi)`,
-    each with a floor of 10⁻¹⁶ under the logarithm.
-
-    Parameters
-    ----------
-    pt, eta, phi : torch.Tensor, shape (n, T)
-        pT in GeV, or relative, φ in rad.
-    first, second : torch.Tensor of int, shape (n_pairs,)
-        Numbers of the tracks of each pair.
-
-    Returns
-    -------
-    torch.Tensor, shape (n, n_pairs, 4)
-        In the order of ``PAIR_FEATURES``.
-
-    References
-    ----------
-    Qu, Li, Qian, Particle Transformer for jet tagging, arXiv:2202.03772, equation 3.
-
-    Examples
-    --------
-    >>> pt, eta, phi = torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2), torch.tensor([[0.0, 0.5]])
-    >>> pair_features(pt, eta, phi, torch.tensor([0]), torch.tensor([1])).exp()[0, 0, :3]
-    tensor([0.5000, 0.5000, 0.2500])
+    each with a floor of 10⁻¹⁶ under the logarithm (arXiv:2202.03772, equation 3), of tracks with
+    pt, eta and phi, shape (n, T), and the numbers of the first and second of each pair.
     """
     a, b = pt[:, first], pt[:, second]
     delta_eta = eta[:, first] - eta[:, second]
@@ -356,7 +334,7 @@ def pair_features(pt, eta, phi, first, second):
     return torch.stack([value.clamp_min(_FLOOR).log() for value in values], dim=-1)
 
 
-class ParticleTransformer(nn.Module):
+class ParticleTransformer(TrackNetwork):
     """Self-attention with a bias for each pair of tracks, then class attention.
 
     Inputs → 2 × (Linear → LayerNorm → GELU) → ``n_blocks`` × pre-norm self-attention, whose logits
@@ -405,19 +383,17 @@ class ParticleTransformer(nn.Module):
         dropout=0.1,
         seed=0,
     ):
-        super().__init__()
         check_heads("ParticleTransformer", width, n_heads)
-        self.features = TrackFeatures(features)
-        self.hyperparameters = {
-            "features": self.features.table,
-            "width": width,
-            "n_blocks": n_blocks,
-            "n_heads": n_heads,
-            "feedforward": feedforward,
-            "pair_width": pair_width,
-            "dropout": dropout,
-            "seed": seed,
-        }
+        super().__init__(
+            features,
+            width=width,
+            n_blocks=n_blocks,
+            n_heads=n_heads,
+            feedforward=feedforward,
+            pair_width=pair_width,
+            dropout=dropout,
+            seed=seed,
+        )
         with initialised(seed):
             self.encoder = HiddenLayers(len(self.features.rows), width, 2, F.gelu)
             self.pairs = nn.Sequential(
@@ -463,3 +439,112 @@ class ParticleTransformer(nn.Module):
         # An event without tracks attends to its padding: softmax over nothing would be NaN.
         ignored = ~(mask | ~mask.any(1, keepdim=True))
         return bias.masked_fill(ignored[:, None, None, :], -torch.inf)
+
+
+#: What there is of an ensemble of trees, of each tree, and of each node: its feature and
+#: threshold, its children, and the value of a leaf.
+_TABLES = {
+    "constant": torch.float64,
+    "root": torch.int64,
+    "feature": torch.int64,
+    "threshold": torch.float64,
+    "left": torch.int64,
+    "right": torch.int64,
+    "value": torch.float64,
+}
+
+
+class TreeEnsemble(nn.Module):
+    """Fitted trees as tensors.
+
+    All trees are walked side by side: node → left or right child, as the feature of the node is
+    at most its threshold or not, ``depth`` times; a leaf is its own child. The logit is the sum
+    of the leaves' values and a constant. The nodes of all trees are in one table; ``features`` are
+    the formulas of the ``EventSummaries`` that they were fitted to, and others are refused.
+    """
+
+    def __init__(self, *, n_columns, features, n_trees, n_nodes, depth):
+        super().__init__()
+        self.features = EventSummaries(n_columns)
+        if tuple(features) != self.features.formulas:
+            raise ValueError(
+                "trees were fitted to other summaries of events than this hepgmm makes; "
+                "train them again"
+            )
+        self.hyperparameters = {
+            "n_columns": n_columns,
+            "features": list(features),
+            "n_trees": n_trees,
+            "n_nodes": n_nodes,
+            "depth": depth,
+        }
+        shapes = {"constant": (), "root": (n_trees,)}
+        for name, dtype in _TABLES.items():
+            table = torch.zeros(shapes.get(name, (n_nodes,)), dtype=dtype)
+            self.register_parameter(name, nn.Parameter(table, requires_grad=False))
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, n_columns), where mask is True."""
+        summaries, node = self.features(X, mask), self.root.expand(X.shape[0], -1)
+        for _ in range(self.hyperparameters["depth"]):
+            below = summaries.gather(1, self.feature[node]) <= self.threshold[node]
+            node = torch.where(below, self.left[node], self.right[node])
+        return (self.constant + self.value[node].sum(1)).float()
+
+    @classmethod
+    def of(cls, trees, n_columns):
+        """The trees of a fitted ``HistGradientBoostingClassifier``."""
+        # scikit-learn has no public way to its nodes; that these are the same function is tested.
+        tables = [step[0].nodes for step in trees._predictors]
+        roots = np.cumsum([0, *map(len, tables)])
+        nodes = np.concatenate(tables)
+        leaf, itself = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+        first = np.repeat(roots[:-1], np.diff(roots))
+        model = cls(
+            n_columns=n_columns,
+            features=EventSummaries(n_columns).formulas,
+            n_trees=len(tables),
+            n_nodes=len(nodes),
+            depth=int(nodes["depth"].max()),
+        )
+        columns = {
+            "constant": np.squeeze(trees._baseline_prediction),
+            "root": roots[:-1],
+            "feature": np.where(leaf, 0, nodes["feature_idx"]),
+            "threshold": np.where(leaf, 0.0, nodes["num_threshold"]),
+            "left": np.where(leaf, itself, first + nodes["left"]),
+            "right": np.where(leaf, itself, first + nodes["right"]),
+            "value": np.where(leaf, nodes["value"], 0.0),
+        }
+        for name, values in columns.items():
+            getattr(model, name).copy_(torch.as_tensor(values))
+        return model.eval()
+
+
+#: Probabilities keep this far from 0 and 1, where there is no logit.
+_MARGIN = 2.0**-20
+
+
+class Steps(nn.Module):
+    """A probability that rises or falls with one pT, linear between its knots.
+
+    ``column`` is that of the pT, in the order of ``features.formulas``.
+    """
+
+    def __init__(self, *, n_columns, column, n_knots):
+        super().__init__()
+        self.features = EventPt(n_columns)
+        self.hyperparameters = {"n_columns": n_columns, "column": column, "n_knots": n_knots}
+        knots = torch.arange(n_knots, dtype=torch.float64)
+        self.knots = nn.Parameter(knots, requires_grad=False)
+        self.probability = nn.Parameter(torch.full_like(knots, 0.5), requires_grad=False)
+
+    def forward(self, X, mask):
+        """Logits, shape (n,), of tracks X, shape (n, T, n_columns), where mask is True."""
+        x, p = self.features(X, mask)[:, self.hyperparameters["column"]], self.probability
+        right = (x[:, None] >= self.knots).sum(1).clamp(1, len(p) - 1)
+        left = right - 1
+        share = (x - self.knots[left]) / (self.knots[right] - self.knots[left])
+        between = p[left] + share.clamp(0, 1) * (p[right] - p[left])
+        between = between.clamp(_MARGIN, 1 - _MARGIN)
+        return (between / (1 - between)).log().float()

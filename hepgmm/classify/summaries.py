@@ -53,18 +53,7 @@ ABSOLUTE_NAMES = ("sum of pT [GeV]", "pT of the hardest [GeV]")
 
 
 class EventFeatures(nn.Module):
-    """Numbers of each event, in double precision: a layer without weights.
-
-    Parameters
-    ----------
-    n_columns : int
-        Of the tracks: 5, or 6 if they have their pT in GeV, too.
-
-    Attributes
-    ----------
-    absolute : bool
-        Whether they have.
-    """
+    """Numbers of each event in double precision, of tracks with 5 columns, or 6 with pT in GeV."""
 
     def __init__(self, n_columns):
         super().__init__()
@@ -72,14 +61,7 @@ class EventFeatures(nn.Module):
 
 
 class EventSummaries(EventFeatures):
-    """Thirty-five numbers that physics suggests, 37 with pT in GeV; arguments of ``EventFeatures``.
-
-    Examples
-    --------
-    >>> summaries = EventSummaries(5)
-    >>> summaries(torch.ones(2, 80, 5), torch.ones(2, 80, dtype=torch.bool)).shape
-    torch.Size([2, 35])
-    """
+    """Thirty-five numbers that physics suggests, 37 with pT in GeV."""
 
     @property
     def formulas(self):
@@ -155,13 +137,7 @@ class EventSummaries(EventFeatures):
 
 
 class EventPt(EventFeatures):
-    """The pT of an event that there is to cut on: of the hardest track, and of all selected tracks.
-
-    Examples
-    --------
-    >>> EventPt(5)(torch.ones(1, 3, 5), torch.tensor([[True, True, False]])).tolist()
-    [[1.0, 2.0]]
-    """
+    """The pT of an event to cut on: of the hardest track, and of all selected tracks."""
 
     @property
     def formulas(self):

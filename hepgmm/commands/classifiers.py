@@ -60,7 +60,7 @@ def fill_train(command):
 
 def run_train(options):
     """Train a classifier, or resume, and save it with a card."""
-    from hepgmm.classify.registry import classifier_class, classifier_names
+    from hepgmm.classify.ladder import classifier_class, classifier_names
 
     if options.model not in classifier_names():
         known = ", ".join(classifier_names())
@@ -82,12 +82,12 @@ def _train_on_files(options, training, own):
         save_card,
         save_model,
     )
-    from hepgmm.classify.registry import classifier_class
+    from hepgmm.classify.ladder import classifier_class
 
     seed = 1 if options.seed is None else options.seed
     parts = _labelled_parts(*options.data, 0.85, 0.15, seed=seed)
     kept = {"directory": options.output.with_suffix(""), "training": training}
-    kept = kept if hasattr(classifier_class(options.model), "architecture") else {}
+    kept = kept if classifier_class(options.model).is_network else {}
     rung = make_classifier(options.model, **kept, **own).fit(*parts, seed=seed, progress=True)
     save_model(options.output, rung.model)
     validation = parts[1]
@@ -157,7 +157,7 @@ def _parameters(given, rung):
     def names(source):
         return [name for name in inspect.signature(source).parameters if name not in fixed]
 
-    network = hasattr(rung, "architecture")
+    network = rung.is_network
     known, own = names(train) if network else [], names(rung.architecture if network else rung)
     training, options = {}, {}
     for each in given:

@@ -98,7 +98,7 @@ def _training_events(parameters):
 
 
 def _epochs(name, training):
-    from hepgmm.classify.registry import classifier_class
+    from hepgmm.classify.ladder import classifier_class
 
     own = getattr(classifier_class(name), "training", {}).get("epochs", 1)
     return training.get(f"epochs_{name}", own)

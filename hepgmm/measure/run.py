@@ -16,8 +16,8 @@ from joblib import Parallel, delayed, parallel_config
 
 from hepgmm.analysis.analysis import Analysis
 from hepgmm.analysis.figures import environment
+from hepgmm.classify.ladder import CLASSIFIERS, NETWORKS, RUNGS, classifier_names
 from hepgmm.classify.metrics import calibration, difference, roc_band, rung_figures
-from hepgmm.classify.registry import CLASSIFIERS, NETWORKS, RUNGS, classifier_names
 from hepgmm.cores import usable_cores
 from hepgmm.io.atomic import write_json
 from hepgmm.io.cache import code_fingerprint, digest

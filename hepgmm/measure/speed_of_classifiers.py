@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hepgmm.analysis.figures import environment
 from hepgmm.classify.features import TrackFeatures
+from hepgmm.classify.files import export_onnx, onnx_latency
+from hepgmm.classify.ladder import classifier_class, classifier_names
 from hepgmm.classify.layers import SUM_UNIT, HiddenLayers
 from hepgmm.classify.networks import Transformer
-from hepgmm.classify.registry import classifier_class, classifier_names
-from hepgmm.classify.storage import export_onnx, onnx_latency
 from hepgmm.cores import one_thread
 from hepgmm.crossings.samples import Sample
 from hepgmm.measure.cost import training_operations
@@ -95,7 +95,7 @@ def benchmark_classifiers(*, names=None, n_events=512, repeats=5, seed=1) -> dic
     y = (spread > np.median(spread)).astype(np.float32)
     data = X, np.ones((n_events, 80), dtype=bool), y
     models = {name: untrained(classifier_class(name), data) for name in names or classifier_names()}
-    networks = {n: m for n, m in models.items() if hasattr(classifier_class(n), "architecture")}
+    networks = {n: m for n, m in models.items() if classifier_class(n).is_network}
     theirs = TorchTransformer(networks["transformer"])
     dropped = Transformer(**networks["transformer"].hyperparameters | {"dropout": DROPOUT})
     one, other = torch.rand(2, SIDE, SIDE)
@@ -135,7 +135,7 @@ def benchmark_classifiers(*, names=None, n_events=512, repeats=5, seed=1) -> dic
 
 def untrained(cls, data):
     """The network of a rung with its first weights, or another rung's model fitted to the data."""
-    if hasattr(cls, "architecture"):
+    if cls.is_network:
         return cls.architecture(**cls.options)
     X, mask, y = data
     return cls().fit(Sample(X, mask, y), seed=1).model

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hepgmm.analysis.analysis import Analysis
 from hepgmm.analysis.stages import STAGES
-from hepgmm.classify.registry import RUNGS, classifier_class
+from hepgmm.classify.ladder import RUNGS, classifier_class
 from hepgmm.crossings.samples import Sample
 from hepgmm.io.cache import code_fingerprint, digest
 from hepgmm.measure.changes import CHANGES
@@ -129,7 +129,7 @@ class Variant(Analysis):
             changes["test"] = self.tested.key("datasets")
         if is_rung and self.part < 1:
             changes["part"] = self.part
-        if is_rung and hasattr(classifier_class(stage), "architecture"):
+        if is_rung and classifier_class(stage).is_network:
             if self.train:
                 changes["train"] = self.train
             if self.fresh not in (None, classifier_class(stage).fresh_pileup):

@@ -118,7 +118,8 @@ class DiffusionPileup(Generator):
         yield from network_rules(self, "width", "global_width", "n_layers", "n_steps")
 
     def _fit(self, events, progress):
-        from hepgmm.pileup.networks import seeded, tracks_of, train
+        from hepgmm.pileup.flow import tracks_of, train
+        from hepgmm.training import seeded
 
         clouds = read_clouds(events)
         self.multiplicities_ = clouds.counts
@@ -146,18 +147,19 @@ class DiffusionPileup(Generator):
             weight = ((sigma**2 + 1) / sigma**2).repeat_interleave(counts, 0)
             return (weight * (network(noisy, sigma, counts) - clean) ** 2).mean()
 
-        with seeded(self.seed):
+        with seeded(np.random.default_rng(self.seed).integers(2**63)):
             network, n = self._network(), len(clouds.counts)
             training = train(network, loss, n, self, label="diffusion", progress=progress)
         self.parameters_, self.losses_ = training.parameters, training.losses
         return {"epoch": training.best_epoch, "weights": len(training.parameters)}
 
     def _sample(self, n_events, rng):
-        from hepgmm.pileup.networks import restore, seeded
+        from hepgmm.pileup.flow import restore
+        from hepgmm.training import seeded
 
         counts = rng.choice(self.multiplicities_, n_events)
         points = torch.empty(int(counts.sum()), N_FEATURES)
-        with seeded(rng), torch.inference_mode():
+        with seeded(rng.integers(2**63)), torch.inference_mode():
             network = restore(self._network(), self.parameters_)
             batches = torch.from_numpy(counts).split(BATCH)
             sizes = [int(batch.sum()) for batch in batches]

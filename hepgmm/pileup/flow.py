@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hepgmm.pileup.base import Generator
@@ -13,7 +15,7 @@ from hepgmm.pileup.points import (
     standardisation,
 )
 
-__all__ = ["SUMMARY", "FlowPileup"]
+__all__ = ["SUMMARY", "FlowPileup", "restore", "tracks_of", "train"]
 
 #: Summary of an event.
 SUMMARY = (
@@ -147,7 +149,7 @@ class FlowPileup(Generator):
     def _fit(self, events, progress):
         import torch
 
-        from hepgmm.pileup.networks import seeded, tracks_of, train
+        from hepgmm.training import seeded
 
         clouds = read_clouds(events)
         rng, n = np.random.default_rng(self.seed), len(clouds.counts)
@@ -182,7 +184,7 @@ class FlowPileup(Generator):
             given = torch.cat([context[chosen].repeat_interleave(counts, 0), is_displaced], 1)
             return -flow(given).log_prob(x).mean()
 
-        with seeded(rng):
+        with seeded(rng.integers(2**63)):
             event_flow, track_flow = self._flows()
             event = train(event_flow, event_loss, n, self, label="event flow", progress=progress)
             track = train(track_flow, track_loss, n, self, label="track flow", progress=progress)
@@ -197,9 +199,9 @@ class FlowPileup(Generator):
     def _sample(self, n_events, rng):
         import torch
 
-        from hepgmm.pileup.networks import restore, seeded
+        from hepgmm.training import seeded
 
-        with seeded(rng), torch.inference_mode():
+        with seeded(rng.integers(2**63)), torch.inference_mode():
             event_flow, track_flow = self._flows()
             summaries = self._summaries(restore(event_flow, self.event_parameters_), n_events)
             flow = restore(track_flow, self.track_parameters_)
@@ -362,3 +364,72 @@ def _moments(values, event, counts):
 def in_units(values, units):
     """Values less the first row of ``(2, d)`` units, divided by the second."""
     return (values - units[0]) / units[1]
+
+
+class Training(NamedTuple):
+    """The weights of the best epoch, one after the other, and how it was found.
+
+    ``losses``, shape (epochs, 2), are the mean training and validation loss after every epoch.
+    """
+
+    parameters: np.ndarray
+    losses: np.ndarray
+    best_epoch: int
+
+
+def train(network, loss, n_events, settings, *, label, progress) -> Training:
+    """Minimise ``loss(network, numbers of events)``; a tenth of the events validates.
+
+    What is validated and kept is a running average of the weights; ``settings`` has ``epochs``,
+    ``batch_size`` and ``learning_rate``, which falls as a cosine.
+    """
+    import torch
+    from torch.nn.utils import parameters_to_vector
+
+    from hepgmm.training import best_epoch, fit
+
+    validation, training = torch.randperm(n_events).tensor_split([-(-n_events // 10)])
+
+    def batches(epoch):
+        return zip(training[torch.randperm(len(training))].split(settings.batch_size))
+
+    history = fit(
+        network,
+        loss,
+        batches,
+        [*zip(validation.split(settings.batch_size))],
+        epochs=settings.epochs,
+        steps_per_epoch=-(-len(training) // settings.batch_size),
+        learning_rate=settings.learning_rate,
+        schedule="falling",
+        average=0.998,
+        label=label,
+        progress=progress,
+    )
+    losses = np.array([[row["train_loss"], row["val_loss"]] for row in history])
+    weights = parameters_to_vector(network.parameters()).detach().numpy()
+    return Training(weights, losses, best_epoch(history))
+
+
+def restore(network, parameters):
+    """Put all weights into a network, or an error if it has another number of them."""
+    import torch
+    from torch.nn.utils import vector_to_parameters
+
+    size = sum(weights.numel() for weights in network.parameters())
+    if size != len(parameters):
+        raise ValueError(
+            f"{len(parameters)} fitted weights, but the network has {size}: "
+            "its size was changed after the fit; fit again"
+        )
+    vector_to_parameters(torch.from_numpy(parameters), network.parameters())
+    return network.eval()
+
+
+def tracks_of(chosen, offsets):
+    """Numbers of the tracks of chosen events, one event after the other, and their counts."""
+    import torch
+
+    counts = offsets[chosen + 1] - offsets[chosen]
+    first = offsets[chosen] - (counts.cumsum(0) - counts)
+    return torch.arange(int(counts.sum())) + first.repeat_interleave(counts), counts

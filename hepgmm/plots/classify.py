@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import pyplot
 
+from hepgmm.classify.ladder import classifier_class
 from hepgmm.classify.metrics import PAPER, roc_curve
-from hepgmm.classify.registry import classifier_class
 from hepgmm.plots.style import COLOURS, count, draw, measured, rows_of_panels
 
 __all__ = [

@@ -11,6 +11,7 @@ import mplhep
 import numpy as np
 from matplotlib import cycler, pyplot
 
+from hepgmm.classify.ladder import RUNGS
 from hepgmm.io.atomic import atomic_write
 
 __all__ = [
@@ -35,22 +36,17 @@ COLOURS = {
     "synthetic": "#e07b00",
     "background": "#2f7fc9",
     "signal": "#bd1f01",
-    "mlp": "#009e73",
-    "transformer": "#832db6",
-    "trees": "#717581",
-    "deepsets": "#a96b59",
-    "pooled_transformer": "#d55fb0",
 }
 COLOURS |= {
     "fitted": COLOURS["real"],
     "minimum bias": COLOURS["real"],
     "QCD": COLOURS["background"],
     "LLP": COLOURS["signal"],
-    "pt_cut": COLOURS["real"],
-    "vertex_transformer": COLOURS["background"],
-    "track_transformer": COLOURS["signal"],
-    "particle_transformer": COLOURS["synthetic"],
 }
+# In their order.
+_OF_RUNGS = ("#1b1b1b", "#717581", "#009e73", "#a96b59", "#832db6", "#d55fb0")
+_OF_RUNGS += ("#2f7fc9", "#bd1f01", "#e07b00")
+COLOURS |= dict(zip(RUNGS, _OF_RUNGS, strict=True))
 LOOKS = [
     {"color": COLOURS[role], "marker": marker}
     for role, marker in zip(("background", "synthetic", "mlp", "transformer"), "osD^", strict=True)

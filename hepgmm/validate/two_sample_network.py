@@ -10,6 +10,7 @@ from torch import nn
 
 from hepgmm.events import accept
 from hepgmm.statistics import weighted_auc
+from hepgmm.training import fit, seeded
 
 __all__ = [
     "EventNetwork",
@@ -148,42 +149,37 @@ def weighted_transformer_auc(real, synthetic, fold, *, seed, epochs=EPOCHS):
         for rows in (fold == 0, fold == 1, fold > 1)
     )
     known = tracks[(fold > 1)[:, None] & (np.arange(MAX_TRACKS) < counts[:, None])]
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         network = EventNetwork(known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6))
-    _fit(network, train, validation, np.random.default_rng(seed), epochs)
-    area = weighted_auc(_logits(network, test).numpy(), test[2].numpy())
+    rng, n_batches = np.random.default_rng(seed), -(-len(train[1]) // BATCH_SIZE)
+
+    def batches(epoch):
+        # Events of like length together, so that little is padded.
+        order = torch.as_tensor(np.lexsort((rng.random(len(train[1])), train[1].numpy())))
+        for batch in rng.permutation(n_batches):
+            rows = order[batch * BATCH_SIZE : (batch + 1) * BATCH_SIZE]
+            yield tuple(x[rows] for x in train)
+
+    def loss(network, tracks, counts, target):
+        return F.binary_cross_entropy_with_logits(network(tracks, counts), target)
+
+    fit(
+        network,
+        loss,
+        batches,
+        _parts(*validation),
+        epochs=epochs,
+        steps_per_epoch=n_batches,
+        learning_rate=RATE,
+        schedule="one_cycle",
+        label="two-sample network",
+    )
+    with torch.inference_mode():
+        logits = torch.cat([network(*part) for part in _parts(*test[:2])])
+    area = weighted_auc(logits.numpy(), test[2].numpy())
     return lambda weights: area(weights[fold == 0])
 
 
-def _fit(network, train, validation, rng, epochs):
-    """Train; the weights of the epoch with the least loss on validation events are kept."""
-    n_batches = -(-len(train[1]) // BATCH_SIZE)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, RATE, total_steps=epochs * n_batches, pct_start=0.1
-    )
-    best, kept = np.inf, None
-    for _ in range(epochs):
-        # Events of like length together, so that little is padded.
-        order = np.lexsort((rng.random(len(train[1])), train[1].numpy()))
-        for batch in rng.permutation(n_batches):
-            rows = torch.as_tensor(order[batch * BATCH_SIZE : (batch + 1) * BATCH_SIZE])
-            tracks, counts, target = (x[rows] for x in train)
-            loss = F.binary_cross_entropy_with_logits(network(tracks, counts), target)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-        logits = _logits(network, validation)
-        loss = float(F.binary_cross_entropy_with_logits(logits, validation[2]))
-        if loss < best:
-            best, kept = loss, {name: x.clone() for name, x in network.state_dict().items()}
-    network.load_state_dict(kept)
-
-
-@torch.inference_mode()
-def _logits(network, data):
-    parts = zip(*(x.split(1024) for x in data[:2]), strict=True)
-    return torch.cat([network(tracks, counts) for tracks, counts in parts])
+def _parts(*columns):
+    """Tensors of equal length in parts of 1024 entries."""
+    return [*zip(*(x.split(1024) for x in columns), strict=True)]

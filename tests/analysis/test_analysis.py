@@ -156,7 +156,7 @@ def test_fresh_pileup_is_laid_over_the_training_events_alone(cache, results, mon
         asked["fresh"], asked["training"] = fresh, training
         raise Enough
 
-    monkeypatch.setattr("hepgmm.classify.rungs.train", train)
+    monkeypatch.setattr("hepgmm.classify.learning.train", train)
     for name, expected in (("deepsets", False), ("pooled_transformer", True)):
         with pytest.raises(Enough):
             analysis.trained(name)

@@ -6,7 +6,7 @@ import pytest
 from hepgmm import Analysis
 from hepgmm.analysis.presets import SCHEMA
 from hepgmm.analysis.stages import STAGES, Stage
-from hepgmm.classify.registry import RUNGS
+from hepgmm.classify.ladder import RUNGS
 from hepgmm.io.cache import _module, code_fingerprint, import_closure
 
 # what is made of the events with pileup
@@ -15,8 +15,14 @@ OVERLAID = {"datasets", *RUNGS, "scores", "figures"}
 
 def test_code_is_the_closure_of_imports():
     """Also of those within functions; but not what moves bytes or divides work."""
-    closure = import_closure("classify.rungs")
-    assert {"classify.networks", "classify.training", "events", "crossings.samples"} <= {*closure}
+    closure = import_closure("classify.ladder")
+    assert {
+        "classify.networks",
+        "classify.learning",
+        "training",
+        "events",
+        "crossings.samples",
+    } <= {*closure}
     assert not {"cores", "io.cache", "io.atomic", "plots", "pileup.base"} & {*closure}
     assert "mixture.sampling" in import_closure("pileup.shared")
     assert not [name for name in closure if name.startswith("mixture")]

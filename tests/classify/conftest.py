@@ -1,7 +1,7 @@
 import pytest
 
+from hepgmm.classify.learning import train
 from hepgmm.classify.networks import Transformer
-from hepgmm.classify.training import train
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from hepgmm.classify.ladder import NetworkClassifier, classifier_class, classifier_names
 from hepgmm.classify.networks import MLP
-from hepgmm.classify.registry import classifier_class, classifier_names
-from hepgmm.classify.rungs import NetworkClassifier
 from hepgmm.cli import main
 from hepgmm.events import make_events
 from hepgmm.io.parquet import save_tracks
@@ -14,7 +13,7 @@ from hepgmm.io.parquet import save_tracks
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs hepgmm[onnx]")
 pytest.importorskip("onnxscript", reason="needs hepgmm[onnx]")
 
-from hepgmm.classify.storage import export_onnx, onnx_latency, onnx_logits, save_model  # noqa: E402
+from hepgmm.classify.files import export_onnx, onnx_latency, onnx_logits, save_model  # noqa: E402
 
 SMALL = {"n_blocks": 1, "n_heads": 2}
 
@@ -51,7 +50,7 @@ def test_logits_are_those_of_torch_for_any_number_of_events(name, n_tracks, toy,
 
 def test_a_network_whose_file_would_differ_is_refused(toy, tmp_path, monkeypatch):
     sample = toy(4, seed=1)
-    monkeypatch.setattr("hepgmm.classify.storage.onnx_logits", lambda *_: np.full(4, 9.0))
+    monkeypatch.setattr("hepgmm.classify.files.onnx_logits", lambda *_: np.full(4, 9.0))
     with pytest.raises(ValueError, match=r"model\.onnx: logits differ from those of torch by"):
         export_onnx(tmp_path / "model.onnx", MLP(), sample.X, sample.mask)
     with pytest.raises(ValueError, match="1 events; give at least 2"):

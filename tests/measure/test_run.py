@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepgmm.analysis.figures import environment
-from hepgmm.classify.registry import CLASSIFIERS, classifier_class, register
+from hepgmm.classify.ladder import CLASSIFIERS, classifier_class, register
 from hepgmm.cli import main
 from hepgmm.crossings.samples import Sample
 from hepgmm.measure.plans import STUDIES

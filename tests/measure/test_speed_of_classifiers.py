@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from hepgmm.classify.ladder import CLASSIFIERS
 from hepgmm.classify.networks import Transformer
-from hepgmm.classify.registry import CLASSIFIERS
 from hepgmm.cli import main
 from hepgmm.measure import speed_of_classifiers as classifiers
 from hepgmm.measure.cost import training_operations

@@ -5,7 +5,7 @@ import pytest
 
 from hepgmm import Analysis, load_preset
 from hepgmm.classify import NetworkClassifier, load_model, predict
-from hepgmm.classify.registry import classifier_names
+from hepgmm.classify.ladder import classifier_names
 from hepgmm.crossings.samples import COLUMNS, Sample
 from hepgmm.measure.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
 from hepgmm.measure.plans import EVENTS, SETTINGS, STUDIES

@@ -14,7 +14,8 @@ from hepgmm.pileup.diffusion import (
     free_of_noise,
     turn,
 )
-from hepgmm.pileup.networks import seeded, tracks_of
+from hepgmm.pileup.flow import tracks_of
+from hepgmm.training import seeded
 
 OPTIONS = {"epochs": 2, "width": 16, "global_width": 8, "n_layers": 1, "n_steps": 4, "seed": 3}
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from hepgmm.classify.files import load_model, save_card, save_model
 from hepgmm.classify.networks import (
     MLP,
     DeepSets,
@@ -12,7 +13,6 @@ from hepgmm.classify.networks import (
     Transformer,
     predict,
 )
-from hepgmm.classify.storage import load_model, save_card, save_model
 
 
 @pytest.mark.parametrize(

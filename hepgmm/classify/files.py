@@ -16,13 +16,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hepgmm.classify.cuts import Steps
-from hepgmm.classify.networks import MLP, DeepSets, ParticleTransformer, Transformer
-from hepgmm.classify.trees import TreeEnsemble
+from hepgmm.classify.networks import (
+    MLP,
+    DeepSets,
+    ParticleTransformer,
+    Steps,
+    Transformer,
+    TreeEnsemble,
+)
 from hepgmm.io.atomic import atomic_write, write_json
 
 __all__ = [
     "ARCHITECTURES",
+    "check_architecture",
     "export_onnx",
     "load_model",
     "onnx_latency",
@@ -221,18 +227,7 @@ def export_onnx(path, model, X, mask):
 
 
 def onnx_logits(path, X, mask):
-    """Logits of an ONNX file that :func:`export_onnx` wrote, through onnxruntime on one core.
-
-    Parameters
-    ----------
-    path : str or Path
-    X : array, shape (n, max_tracks, columns)
-    mask : array, bool, shape (n, max_tracks)
-
-    Returns
-    -------
-    array, float32, shape (n,)
-    """
+    """Logits, float32, shape (n,), of an exported file, through onnxruntime on one core."""
     session = _session(path)
     return session.run(None, {"X": X.astype(np.float32), "mask": mask.astype(bool)})[0]
 
