@@ -5,10 +5,10 @@ Their arguments are the fields of a ``Crossings``. The readable twins are in the
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
+
+from hepgmm.events import wrap
 
 __all__ = ["find_vertices", "hardest", "select_tracks", "write_tracks"]
 
@@ -16,13 +16,7 @@ __all__ = ["find_vertices", "hardest", "select_tracks", "write_tracks"]
 HARD, RECONSTRUCTED = 1, 2
 
 
-@njit(nogil=True, cache=True, inline="always")
-def turned(phi, rotation):
-    """An azimuth after a rotation, within -π and π; what is not turned stays as it is."""
-    angle = phi + rotation
-    if rotation != 0.0 and abs(angle) > math.pi:
-        angle -= math.copysign(2 * math.pi, angle)
-    return angle
+_wrap = njit(wrap)
 
 
 @njit(nogil=True, cache=True)
@@ -47,7 +41,7 @@ def write_tracks(out, columns, offsets, starts, collision, rotation, z, referenc
             shift = z[j] - zero
             for t in range(offsets[collision[j]], offsets[collision[j] + 1]):
                 out[0, n], out[1, n], out[3, n] = pt[t], eta[t], d0[t]
-                out[2, n], out[4, n] = turned(phi[t], rotation[j]), dz[t] + shift
+                out[2, n], out[4, n] = _wrap(phi[t] + rotation[j]), dz[t] + shift
                 n += 1
 
 
@@ -92,7 +86,7 @@ def select_tracks(
             tracks[i, row] = t
             X[i, row, 0], X[i, row, 5] = pt[t] / total, pt[t]
             X[i, row, 1], X[i, row, 3] = eta[t], d0[t]
-            X[i, row, 2], X[i, row, 4] = turned(phi[t], rotation[j]), dz[t] + (z[j] - zero)
+            X[i, row, 2], X[i, row, 4] = _wrap(phi[t] + rotation[j]), dz[t] + (z[j] - zero)
 
 
 @njit(nogil=True, cache=True)

@@ -8,7 +8,7 @@ from numbers import Integral
 import awkward as ak
 import numpy as np
 
-from hepgmm.events import FEATURES, make_events, ranges, to_columns
+from hepgmm.events import FEATURES, make_events, ranges, to_columns, wrap
 from hepgmm.mixture.large import fit_one
 from hepgmm.mixture.sampling import check_draw
 from hepgmm.pileup.base import Generator, find_training_events
@@ -253,7 +253,7 @@ class Oversampling(Generator):
         columns = dict(zip(FEATURES, tracks, strict=True))
         if self.rotate:
             phi = columns["phi"] + np.repeat(rng.uniform(-np.pi, np.pi, n_events), counts)
-            columns["phi"] = phi - 2 * np.pi * np.rint(phi / (2 * np.pi))
+            columns["phi"] = wrap(phi)
         provenance = {"process": "minbias", "generator": "Oversampling", "seed": str(seed)}
         events = make_events(columns, counts, provenance=provenance)
         return (events, sources) if return_sources else events

@@ -196,7 +196,7 @@ class DiffusionPileup(Generator):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import make_events
+    >>> from hepgmm.events import make_events
     >>> rng = np.random.default_rng(1)
     >>> columns = {"pt": rng.exponential(size=400) + 0.1, "eta": rng.normal(size=400)}
     >>> columns |= {name: rng.normal(size=400) for name in ("phi", "d0", "dz")}

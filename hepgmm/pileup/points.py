@@ -87,7 +87,7 @@ def track_features(events, *, min_tracks=1, features="linear"):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> columns = {name: [1.0, 1.0, 1.0] for name in FEATURES}
     >>> track_features(make_events(columns, [1, 2]), min_tracks=2)[0].tolist()
     [[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 1.0]]
