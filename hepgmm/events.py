@@ -16,6 +16,7 @@ __all__ = [
     "flatten",
     "make_events",
     "to_columns",
+    "wrap",
 ]
 
 #: Features of a track, in the order of every array's last axis.
@@ -223,3 +224,8 @@ def accept(events: ak.Array, *, pt_min: float = 0.5, abs_eta_max: float = 4.5) -
 def ranges(counts: np.ndarray) -> np.ndarray:
     """0, 1, ..., count - 1 for each count in turn."""
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def wrap(phi):
+    """Azimuths in rad, brought to between -π and π."""
+    return phi - 2 * np.pi * np.rint(phi / (2 * np.pi))

@@ -5,10 +5,10 @@ Their arguments are the fields of a ``Crossings``. The readable twins are in the
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
+
+from hepgmm.events import wrap
 
 __all__ = ["find_vertices", "hardest", "select_tracks", "write_tracks"]
 
@@ -16,23 +16,17 @@ __all__ = ["find_vertices", "hardest", "select_tracks", "write_tracks"]
 HARD, RECONSTRUCTED = 1, 2
 
 
-@njit(nogil=True, cache=True, inline="always")
-def turned(phi, rotation):
-    """An azimuth after a rotation, within -π and π; what is not turned stays as it is."""
-    angle = phi + rotation
-    if rotation != 0.0 and abs(angle) > math.pi:
-        angle -= math.copysign(2 * math.pi, angle)
-    return angle
+_wrap = njit(wrap)
 
 
 @njit(nogil=True, cache=True)
 def zero_of_dz(reference, vertex, pt, eta, d0, dz, offsets, collision, z):
-    """Where dz of a crossing is measured from, along the beam."""
+    """What is taken from z of a crossing's collisions, and from dz of its tracks after that."""
     if reference == HARD:
-        return z[0]
+        return z[0], 0.0
     if reference == RECONSTRUCTED:
-        return find_vertex(vertex, pt, eta, d0, dz, offsets, collision, z)
-    return 0.0
+        return 0.0, find_vertex(vertex, pt, eta, d0, dz, offsets, collision, z)
+    return 0.0, 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -42,12 +36,14 @@ def write_tracks(out, columns, offsets, starts, collision, rotation, z, referenc
     n = 0
     for i in range(len(starts) - 1):
         here = slice(starts[i], starts[i + 1])
-        zero = zero_of_dz(reference, vertex, pt, eta, d0, dz, offsets, collision[here], z[here])
+        zero, found = zero_of_dz(
+            reference, vertex, pt, eta, d0, dz, offsets, collision[here], z[here]
+        )
         for j in range(starts[i], starts[i + 1]):
             shift = z[j] - zero
             for t in range(offsets[collision[j]], offsets[collision[j] + 1]):
                 out[0, n], out[1, n], out[3, n] = pt[t], eta[t], d0[t]
-                out[2, n], out[4, n] = turned(phi[t], rotation[j]), dz[t] + shift
+                out[2, n], out[4, n] = _wrap(phi[t] + rotation[j]), dz[t] + shift - found
                 n += 1
 
 
@@ -84,7 +80,9 @@ def select_tracks(
                     total += pt[t]
                     n += 1
         here = slice(starts[i], starts[i + 1])
-        zero = zero_of_dz(reference, vertex, pt, eta, d0, dz, offsets, collision[here], z[here])
+        zero, found = zero_of_dz(
+            reference, vertex, pt, eta, d0, dz, offsets, collision[here], z[here]
+        )
         best = hardest(pt[track[:n]], X.shape[1])
         counts[i] = len(best)
         for row in range(len(best)):
@@ -92,7 +90,7 @@ def select_tracks(
             tracks[i, row] = t
             X[i, row, 0], X[i, row, 5] = pt[t] / total, pt[t]
             X[i, row, 1], X[i, row, 3] = eta[t], d0[t]
-            X[i, row, 2], X[i, row, 4] = turned(phi[t], rotation[j]), dz[t] + (z[j] - zero)
+            X[i, row, 2], X[i, row, 4] = _wrap(phi[t] + rotation[j]), dz[t] + (z[j] - zero) - found
 
 
 @njit(nogil=True, cache=True)
@@ -129,7 +127,8 @@ def find_vertex(settings, pt, eta, d0, dz, offsets, collision, z):
     for j in range(len(collision)):
         for t in range(offsets[collision[j]], offsets[collision[j] + 1]):
             if pt[t] > pt_min and abs(eta[t]) < eta_max and abs(d0[t]) < d0_max:
-                place[n], weight[n] = dz[t] + z[j], float(pt[t]) ** 2
+                # In single precision, as the events of an overlay hold it.
+                place[n], weight[n] = np.float32(dz[t] + z[j]), float(pt[t]) ** 2
                 n += 1
     if n == 0:
         return 0.0

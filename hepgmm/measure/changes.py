@@ -8,17 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from hepgmm.collide.detector import smear
 from hepgmm.crossings.samples import COLUMNS, Sample
 
 __all__ = ["CHANGES", "smeared", "without"]
-
-#: Edges in GeV of the bins of pT, and in each the resolution of d0 and of dz in mm: those of the
-#: ATLAS card of Delphes.
-PT_EDGES = (1.0, 2.0, 4.0, 6.0, 10.0, 15.0)
-RESOLUTION = {
-    "d0": (0.080, 0.045, 0.028, 0.020, 0.016, 0.014, 0.0115),
-    "dz": (0.140, 0.096, 0.075, 0.058, 0.055, 0.050, 0.047),
-}
 
 
 def without(sample: Sample, names, *, seed=None) -> Sample:
@@ -32,11 +25,10 @@ def smeared(sample: Sample, *, seed) -> Sample:
     """The sample with d0 and dz as a detector measures them; its X needs pT in GeV."""
     if sample.X.shape[2] < len(COLUMNS):
         raise ValueError("smeared: the sample has no pT in GeV, which decides the resolution")
-    rng, X = np.random.default_rng(seed), sample.X.copy()
-    pt_bin = np.digitize(X[..., COLUMNS.index("pt")], PT_EDGES)
-    for name, widths in RESOLUTION.items():
-        noise = rng.standard_normal(pt_bin.shape) * np.array(widths)[pt_bin]
-        X[..., COLUMNS.index(name)] += noise * sample.mask
+    X = sample.X.copy()
+    d0, dz, pt = (COLUMNS.index(name) for name in ("d0", "dz", "pt"))
+    measured = smear(*(X[..., i] for i in (pt, d0, dz)), detector="card", seed=seed)
+    X[..., [d0, dz]] = np.where(sample.mask[..., None], np.stack(measured, -1), X[..., [d0, dz]])
     return replace(sample, X=X)
 
 

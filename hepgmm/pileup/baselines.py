@@ -8,7 +8,7 @@ from numbers import Integral
 import awkward as ak
 import numpy as np
 
-from hepgmm.events import FEATURES, ranges, to_columns
+from hepgmm.events import FEATURES, ranges, to_columns, wrap
 from hepgmm.mixture.large import fit_one
 from hepgmm.pileup.base import Generator
 from hepgmm.pileup.points import expand, track_features
@@ -72,7 +72,7 @@ class Oversampling(Generator):
         columns = dict(zip(FEATURES, tracks, strict=True))
         if self.rotate:
             phi = columns["phi"] + np.repeat(rng.uniform(-np.pi, np.pi, n_events), counts)
-            columns["phi"] = phi - 2 * np.pi * np.rint(phi / (2 * np.pi))
+            columns["phi"] = wrap(phi)
         return (columns, counts, sources) if return_sources else (columns, counts)
 
 

@@ -3,7 +3,7 @@
 from hepgmm.validate.compare import compare
 from hepgmm.validate.correlations import correlation, correlation_map
 from hepgmm.validate.distances import frechet_distance, kernel_distance
-from hepgmm.validate.features import EVENT_FEATURES, TRACK_FEATURES, event_features
+from hepgmm.validate.measured import EVENT_FEATURES, TRACK_FEATURES, event_features
 from hepgmm.validate.memory import azimuth_features, nearest_ratio
 from hepgmm.validate.physics import physics
 

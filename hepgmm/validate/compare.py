@@ -8,7 +8,7 @@ import numpy as np
 from hepgmm.events import check_events
 from hepgmm.statistics import bootstrap_error
 from hepgmm.validate.distances import frechet_distance, kernel_distance, weighted_wasserstein
-from hepgmm.validate.features import (
+from hepgmm.validate.measured import (
     EVENT_FEATURES,
     TRACK_FEATURES,
     Measured,
@@ -106,7 +106,7 @@ def compare(
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> def toy(seed, shift):
     ...     values = np.random.default_rng(seed).random(400)
     ...     columns = {name: values for name in FEATURES}

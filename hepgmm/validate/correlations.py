@@ -14,7 +14,7 @@ from hepgmm.collide.processes import (
     PION,
     PROTON,
 )
-from hepgmm.events import accept, check_events, to_columns
+from hepgmm.events import accept, check_events, to_columns, wrap
 
 __all__ = [
     "DECAYS",
@@ -26,25 +26,14 @@ __all__ = [
     "pair_counts",
 ]
 
+_wrap = njit(wrap)
+
 
 def pair_counts(events, *, shape, delta_eta, partner=None):
-    """Pairs of accepted tracks of each event in bins of their distance.
+    """Pairs of accepted tracks of each event in bins of abs(Δη) < delta_eta and of abs(Δφ).
 
-    Parameters
-    ----------
-    events : awkward array of Track records
-    shape : tuple of int
-        Bins in abs(Δη) from 0 to ``delta_eta``, and in abs(Δφ) from 0 to π.
-    delta_eta : float
-        Pairs further apart are left out.
-    partner : array of int, shape (n_events,), optional
-        The event from which the second track of a pair is taken, instead of the event itself.
-
-    Returns
-    -------
-    counts : array, shape (n_events, *shape)
-    sizes : array of int, shape (n_events,)
-        Accepted tracks.
+    The second track of a pair is of the event ``partner``, if given, instead of the event itself.
+    Returns counts, shape (n_events, *shape), and the numbers of accepted tracks.
     """
     columns, offsets = to_columns(accept(events))
     eta, phi = (columns[name].astype(float) for name in ("eta", "phi"))
@@ -61,8 +50,7 @@ def _count(eta, phi, offsets, partner, n_eta, n_phi, largest):
             for j in range(first, offsets[other + 1]):
                 distance = abs(eta[i] - eta[j])
                 if distance < largest:
-                    angle = abs(phi[i] - phi[j]) % (2 * np.pi)
-                    angle = min(angle, 2 * np.pi - angle)
+                    angle = abs(_wrap(phi[i] - phi[j]))
                     row = min(int(distance / largest * n_eta), n_eta - 1)
                     counts[event, row, min(int(angle / np.pi * n_phi), n_phi - 1)] += 1
     return counts
@@ -96,7 +84,7 @@ def correlation(events, *, bins: int = 8, delta_eta: float = 1.0):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> columns = {name: [1.0, 1.0] for name in FEATURES} | {"phi": [0.1, 0.3]}
     >>> correlation(make_events(columns, [2]), bins=2)[1].tolist()
     [2.0, 0.0]
@@ -143,7 +131,7 @@ def correlation_map(events, *, bins=(20, 16), delta_eta: float = 4.0, mixed: int
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> rng = np.random.default_rng(1)
     >>> columns = {name: rng.uniform(1, 3, 9000) for name in FEATURES}
     >>> events = make_events(columns, [3] * 3000)
@@ -214,35 +202,15 @@ DECAYS = {
 
 
 def displaced_pairs(events):
-    """Count candidates of two-body decays in each event.
+    """Candidates of two-body decays in each event: pairs, and in each peak of ``DECAYS``.
 
     A pair is two tracks with abs(d0) > 0.1 mm of opposite sign, as those of a neutral particle from
-    the origin are, and √(Δη² + Δφ²) < 1; directions are those at the perigee.
-
-    Parameters
-    ----------
-    events : awkward array of Track records
-
-    Returns
-    -------
-    dict
-        ``pairs``, and for each of ``DECAYS`` the pairs in its peak minus those in its sidebands;
-        arrays of shape (n_events,).
-
-    Examples
-    --------
-    Two pions of 1 GeV with cos Δφ = 1 - (0.49761² - 4 · 0.13957²) / 2 come from a K_S:
-
-    >>> from hepgmm.io.parquet import make_events
-    >>> columns = {name: [1.0, 1.0] for name in ("pt", "eta", "dz")}
-    >>> columns |= {"phi": [0.0, 0.41491], "d0": [-1.0, 1.0]}
-    >>> counts = displaced_pairs(make_events(columns, [2]))
-    >>> {name: number.tolist() for name, number in counts.items()}
-    {'pairs': [1.0], 'kaons': [1.0], 'lambdas': [0.0]}
+    the origin are, and √(Δη² + Δφ²) < 1; directions are those at the perigee. Pairs in the
+    sidebands are subtracted from those in the peak.
     """
     displaced = events[abs(events.d0) > DISPLACED]
     first, second = ak.unzip(ak.combinations(displaced, 2))
-    angle = (first.phi - second.phi + np.pi) % (2 * np.pi) - np.pi
+    angle = wrap(first.phi - second.phi)
     kept = (first.d0 * second.d0 < 0) & ((first.eta - second.eta) ** 2 + angle**2 < RADIUS**2)
     event = np.repeat(np.arange(len(events)), ak.to_numpy(ak.sum(kept, axis=1)))
     one, two = (

@@ -30,7 +30,7 @@ def azimuth_features(events):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> columns = {name: [0.0] * 4 for name in FEATURES} | {"pt": [1.0] * 4}
     >>> columns["phi"] = [0.0, np.pi / 2, np.pi, -np.pi / 2]
     >>> azimuth_features(make_events(columns, [4])).round(3) + 0.0

@@ -7,7 +7,7 @@ import numpy as np
 from hepgmm.events import check_events
 from hepgmm.statistics import bootstrap_error
 from hepgmm.validate.correlations import DECAYS, DISPLACED, displaced_pairs, pair_counts
-from hepgmm.validate.features import Measured, numbered_sources
+from hepgmm.validate.measured import Measured, numbered_sources
 
 __all__ = ["FIGURES", "event_sums", "physics", "physics_ratios"]
 
@@ -73,7 +73,7 @@ def physics(events, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> columns = {name: [1.0, 1.0, 2.0] for name in FEATURES}
     >>> columns["phi"] = [0.0, np.pi, 0.0]
     >>> figures = physics(make_events(columns, [2, 1]), seed=1)
@@ -89,24 +89,10 @@ def physics(events, *, sources=None, seed, n_bootstrap: int = 50) -> dict:
 
 
 def physics_ratios(real, synthetic, halves, *, sources, seed, n_bootstrap) -> dict:
-    """Ratio of each figure of synthetic events to that of real ones.
+    """Ratio of each figure of synthetic events to that of real ones, both as ``event_sums``.
 
-    Parameters
-    ----------
-    real, synthetic : dict
-        As ``event_sums`` gives them.
-    halves : sequence of two arrays of int
-        Numbers of the real events of each half.
-    sources : array of int, shape (n_synthetic,)
-        Synthetic events with the same source stay together in the bootstrap.
-    seed, n_bootstrap : int
-
-    Returns
-    -------
-    dict
-        Name to ``{"value", "error", "floor", "real", "synthetic"}``: the ratio, with its error to
-        first order; the same ratio of two halves of the real events; both figures. A figure that is
-        0 for the real events or the first half is left out.
+    With the error to first order; the floor is the ratio of two halves of the real events. A figure
+    that is 0 for the real events or the first half is left out.
     """
     own = np.arange(len(real["events"]))
     below = _with_errors(real, own, seed=seed, n_bootstrap=n_bootstrap)

@@ -42,7 +42,7 @@ def hardest_tracks(events):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import FEATURES, make_events
+    >>> from hepgmm.events import FEATURES, make_events
     >>> tracks, counts = hardest_tracks(make_events({name: [0.1, 1.0] for name in FEATURES}, [2]))
     >>> counts.tolist(), tracks[0, 0, :4].tolist()
     ([1], [0.0, 1.0, 0.0, 1.0])

@@ -6,8 +6,9 @@ import pytest
 from hepgmm import Analysis, load_preset
 from hepgmm.classify import NetworkClassifier, load_model, predict
 from hepgmm.classify.ladder import classifier_names
+from hepgmm.collide.detector import RESOLUTION
 from hepgmm.crossings.samples import COLUMNS, Sample
-from hepgmm.measure.changes import CHANGES, PT_EDGES, RESOLUTION, smeared
+from hepgmm.measure.changes import CHANGES, smeared
 from hepgmm.measure.plans import EVENTS, SETTINGS, STUDIES
 from hepgmm.measure.variants import Variant, merged
 
@@ -56,11 +57,12 @@ def test_changes_touch_only_what_they_say(name, lost):
 
 def test_resolution_is_that_of_the_bin_of_pt():
     pt = np.array([0.7, 1.5, 3.0, 5.0, 8.0, 12.0, 40.0])
-    assert len(pt) == len(PT_EDGES) + 1
+    assert len(pt) == len(RESOLUTION["card"].edges) + 1
     X = np.zeros((20_000, len(pt), 6))
     X[..., COLUMNS.index("pt")] = pt
     noisy = smeared(Sample(X, np.ones(X.shape[:2]), np.zeros(len(X))), seed=3)
-    for name, widths in RESOLUTION.items():
+    for name in ("d0", "dz"):
+        widths = getattr(RESOLUTION["card"], name)
         found = noisy.X[..., COLUMNS.index(name)].std(axis=0)
         np.testing.assert_allclose(found, widths, rtol=4 / np.sqrt(2 * len(X)))
     with pytest.raises(ValueError, match="no pT in GeV"):

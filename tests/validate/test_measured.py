@@ -5,7 +5,7 @@ import numpy as np
 
 from hepgmm.events import FEATURES, make_events
 from hepgmm.validate import EVENT_FEATURES, TRACK_FEATURES, event_features
-from hepgmm.validate.features import Measured, track_features
+from hepgmm.validate.measured import Measured, track_features
 
 
 def test_event_features_are_those_of_a_slow_loop():

@@ -8,23 +8,17 @@ from typing import NamedTuple
 import awkward as ak
 import numpy as np
 
-from hepgmm.events import (
-    FEATURES,
-    accept,
-    flatten,
-    make_events,
-    to_columns,
-)
+from hepgmm.collide.detector import smear
+from hepgmm.events import accept, flatten, make_events, to_columns
 
 __all__ = [
     "EVENT_FEATURES",
-    "RESOLUTION",
     "TRACK_FEATURES",
     "Measured",
     "Pair",
+    "as_measured",
     "event_features",
     "numbered_sources",
-    "smear",
     "track_features",
 ]
 
@@ -50,19 +44,7 @@ _SCALE = 0.01
 
 
 def track_features(events):
-    """Features of all tracks of all events, one event after the other.
-
-    Parameters
-    ----------
-    events : awkward array of Track records
-
-    Returns
-    -------
-    features : array, shape (n_tracks, 4)
-        Columns as in :data:`TRACK_FEATURES`.
-    event : array of int, shape (n_tracks,)
-        Number of the event of each track.
-    """
+    """:data:`TRACK_FEATURES`, shape (n_tracks, 4), and the number of each track's event."""
     points, offsets = flatten(events)
     pt, eta, _, d0, dz = points.T
     log_pt = np.log(np.maximum(pt, np.finfo(np.float32).tiny))
@@ -85,7 +67,7 @@ def event_features(events):
 
     Examples
     --------
-    >>> from hepgmm.io.parquet import make_events
+    >>> from hepgmm.events import make_events
     >>> columns = {name: [1.0, 2.0, 3.0] for name in ("pt", "eta", "phi", "d0", "dz")}
     >>> features, names = event_features(make_events(columns, [2, 0, 1]))
     >>> features[:, names.index("n_tracks")].tolist()
@@ -123,10 +105,6 @@ def event_features(events):
     return np.stack(columns, axis=1), EVENT_FEATURES
 
 
-#: Standard deviations in mm of the errors of d0 and dz in a pixel detector, for tracks of some GeV.
-RESOLUTION = {"d0": 0.03, "dz": 0.06}
-
-
 class Measured(NamedTuple):
     """Events with what they are compared by, computed once.
 
@@ -135,7 +113,7 @@ class Measured(NamedTuple):
     events : awkward array of Track records
     summaries, accepted, smeared : array, shape (n_events, len(EVENT_FEATURES))
         Features of events: of all their tracks, of the accepted ones alone, and of these as a
-        detector of ``RESOLUTION`` would measure them.
+        simple detector would measure them.
     points : array, shape (n_tracks, 5)
         Columns as in ``hepgmm.events.FEATURES``.
     tracks : array, shape (n_tracks, len(TRACK_FEATURES))
@@ -155,7 +133,7 @@ class Measured(NamedTuple):
     def of(cls, events, *, seed) -> Measured:
         """Events with all their features; the seed is that of the detector's errors."""
         accepted = accept(events)
-        kinds = events, accepted, smear(accepted, seed=seed)
+        kinds = events, accepted, as_measured(accepted, seed=seed)
         features = (event_features(some)[0] for some in kinds)
         return cls(events, *features, flatten(events)[0], *track_features(events))
 
@@ -178,33 +156,16 @@ class Measured(NamedTuple):
         return np.bincount(self.event, weights=values, minlength=len(self.events))
 
 
-def smear(events, *, seed):
-    """Events with d0 and dz as a detector would measure them: Gaussian errors of ``RESOLUTION``.
+def as_measured(events, *, seed):
+    """Events with d0 and dz as a simple detector measures them.
 
     In the truth of a simulation many tracks have d0 and dz of exactly 0, which every smooth density
     lacks and no detector would see.
-
-    Parameters
-    ----------
-    events : awkward array of Track records
-    seed
-        Anything that ``numpy.random.default_rng`` takes.
-
-    Returns
-    -------
-    awkward array of Track records
-
-    Examples
-    --------
-    >>> events = make_events({name: [1.0] * 4 for name in FEATURES}, [3, 1])
-    >>> bool((smear(events, seed=1).d0 != events.d0)[0, 0]), smear(events, seed=1).pt.tolist()
-    (True, [[1.0, 1.0, 1.0], [1.0]])
     """
     columns, offsets = to_columns(events)
-    rng = np.random.default_rng(seed)
-    for name, width in RESOLUTION.items():
-        columns[name] = columns[name] + width * rng.standard_normal(len(columns[name]))
-    return make_events({name: columns[name] for name in FEATURES}, np.diff(offsets))
+    measured = smear(*(columns[x] for x in ("pt", "d0", "dz")), detector="simple", seed=seed)
+    columns["d0"], columns["dz"] = measured
+    return make_events(columns, np.diff(offsets))
 
 
 class Pair(NamedTuple):
@@ -212,7 +173,7 @@ class Pair(NamedTuple):
 
     Attributes
     ----------
-    real, synthetic : Sample
+    real, synthetic : Measured
     source : array of int, shape (n_synthetic,)
         What synthetic events have in common, so that a split keeps them together: 0, 1, 2 ...
     template : array of int, shape (n_synthetic,)
@@ -256,29 +217,7 @@ class Pair(NamedTuple):
 
 
 def numbered_sources(sources, n_events):
-    """Columns of sources, each numbered 0, 1, 2 and so on.
-
-    Parameters
-    ----------
-    sources : array of int, shape (n_events,) or (n_events, k)
-        What each event was made from; the last column the finest.
-    n_events : int
-
-    Returns
-    -------
-    list of array of int, shape (n_events,)
-
-    Raises
-    ------
-    ValueError
-        If there is another number of sources, or one that isn't a whole number of 0 or more, or if
-        a finer one belongs to two coarser ones.
-
-    Examples
-    --------
-    >>> [column.tolist() for column in numbered_sources(np.array([[5, 7], [2, 3], [5, 8]]), 3)]
-    [[1, 0, 1], [1, 0, 2]]
-    """
+    """Columns of sources, shape (n_events,) or (n_events, k), each numbered 0, 1, 2 and so on."""
     sources = np.asarray(sources)
     if sources.ndim not in (1, 2) or len(sources) != n_events or sources.dtype.kind not in "iu":
         raise ValueError(
