@@ -1,9 +1,14 @@
 """Hierarchical Gaussian mixture models of LHC pileup, from collisions to ROC curves."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# OpenMP's threads spin while they wait, which beside other processes makes trainings ten times as
+# long. The libraries read this when they are loaded, so that it has to stand before them.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Each name is imported on first use: `import hepgmm` stays instant without torch or Pythia.
 _HOME = {

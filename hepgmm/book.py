@@ -17,7 +17,7 @@ from hepgmm.io.cache import code_fingerprint, digest, project_root
 __all__ = ["build_book", "build_html", "execute_notebooks"]
 
 EXECUTED = Path("_build") / "executed"
-_STARTERS = {"__init__", "arguments", "book", "cli", "commands"}
+_STARTERS = {"__init__", "book", "cli"}
 
 
 def build_book(preset="quick", *, root=None, only=None, force=False, strict=True, progress=True):

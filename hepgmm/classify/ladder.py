@@ -276,7 +276,8 @@ class PtCut(FittedModel):
     >>> X, y = np.ones((4, 2, 5)), [0, 0, 1, 1]
     >>> X[:, 0, 0] = [0.5, 0.6, 0.7, 0.8]
     >>> cut = PtCut().fit(Sample(X, np.ones((4, 2)), y), seed=1)
-    >>> cut.value, cut.predict_proba(X, np.ones((4, 2), dtype=bool)).round(3).tolist()
+    >>> mask = np.ones((4, 2), dtype=bool)
+    >>> cut.value, cut.predict_proba(X, mask).round(3).tolist()
     ('selected tracks, relative', [0.0, 0.0, 1.0, 1.0])
     """
 
@@ -339,7 +340,8 @@ class BoostedTrees(FittedModel):
     >>> from hepgmm.classify import Sample
     >>> X = np.random.default_rng(1).random((200, 9, 5))
     >>> sample = Sample(X, np.ones((200, 9)), [0, 1] * 100)
-    >>> BoostedTrees(max_iter=3).fit(sample, seed=1).predict_proba(sample.X, sample.mask).shape
+    >>> trees = BoostedTrees(max_iter=3).fit(sample, seed=1)
+    >>> trees.predict_proba(sample.X, sample.mask).shape
     (200,)
     """
 

@@ -64,7 +64,8 @@ def ladder_table(figures: Mapping, setting: str, columns: Mapping = COLUMNS):
     Examples
     --------
     >>> auc = {"value": 0.85, "error": 0.004}
-    >>> rung = {"title": "MLP", "figures": {"auc": auc}, "above_trees": auc, "seconds": 90}
+    >>> rung = {"title": "MLP", "figures": {"auc": auc}}
+    >>> rung |= {"above_trees": auc, "seconds": 90}
     >>> figures = {"settings": {"origin": {"rungs": {"mlp": rung}}}}
     >>> ladder_table(figures, "origin").loc["MLP", "AUC"]
     '0.8500 ± 0.0040'
@@ -104,7 +105,8 @@ def fidelity_table(figures: Mapping, rows: Mapping = ROWS):
     --------
     >>> auc = {"value": 0.58, "error": 0.01, "floor": 0.502}
     >>> entry = {"title": "toy", "figures": {"auc_events": auc}, "per_second": auc}
-    >>> table = fidelity_table({"generators": {"toy": entry}}, {"auc_events": "AUC"})
+    >>> figures = {"generators": {"toy": entry}}
+    >>> table = fidelity_table(figures, {"auc_events": "AUC"})
     >>> table["AUC"].tolist()
     ['0.502', '0.580 ± 0.010']
     """
@@ -149,7 +151,8 @@ def size_table(figures: Mapping, row: str):
     --------
     >>> auc = {"value": 0.58, "error": 0.01}
     >>> sizes = {"1000": {"toy": {"auc_events": auc}}}
-    >>> size_table({"generators": {"toy": {"title": "toy"}}, "sizes": sizes}, "auc_events")
+    >>> figures = {"generators": {"toy": {"title": "toy"}}, "sizes": sizes}
+    >>> size_table(figures, "auc_events")
                             toy
     1,000 events  0.580 ± 0.010
     """

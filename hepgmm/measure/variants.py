@@ -48,7 +48,8 @@ class Variant(Analysis):
 
     Examples
     --------
-    >>> analysis, variant = Analysis("quick"), Variant("quick", test={"data": {"ctau": 10}})
+    >>> analysis = Analysis("quick")
+    >>> variant = Variant("quick", test={"data": {"ctau": 10}})
     >>> analysis.path("mlp") == variant.path("mlp")
     True
     >>> analysis.scores_path("mlp") == variant.scores_path("mlp")

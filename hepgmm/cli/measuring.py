@@ -6,7 +6,7 @@ import json
 import sys
 from functools import partial
 
-from hepgmm.arguments import (
+from hepgmm.cli.arguments import (
     add_output,
     add_preset,
     add_seed,

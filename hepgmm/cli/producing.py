@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hepgmm.arguments import (
+from hepgmm.cli.arguments import (
     add_output,
     add_seed,
     count,
+    naming,
     output_file,
+    show,
 )
-from hepgmm.commands.showing import naming, show
 from hepgmm.io.atomic import atomic_write
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from hepgmm.arguments import add_output, add_seed, count
-from hepgmm.commands.showing import naming, show
+from hepgmm.cli.arguments import add_output, add_seed, count, naming, show
 
 _PARTS = ("train", "validation")
 

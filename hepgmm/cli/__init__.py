@@ -5,13 +5,8 @@ from __future__ import annotations
 import sys
 
 from hepgmm import __version__
-from hepgmm.arguments import Parser, add_preset
-from hepgmm.commands import (
-    analysis,
-    classifiers,
-    events,
-    measuring,
-)
+from hepgmm.cli import classifying, measuring, producing, whole_runs
+from hepgmm.cli.arguments import Parser, add_preset
 
 __all__ = ["main"]
 
@@ -72,52 +67,52 @@ def _parser():
 
 _COMMANDS = {
     "generate": (
-        events.run_generate,
+        producing.run_generate,
         "Collide protons with Pythia and keep the tracks; resumes after an interruption.",
         "llp -n 1000 --mass 500 --ctau 3000 -o llp.parquet",
-        events.fill_generate,
+        producing.fill_generate,
     ),
     "fit": (
-        events.run_fit,
+        producing.run_fit,
         "Fit a generator of pileup to min-bias events.",
         "minbias.parquet -o hgmm.npz",
-        events.fill_fit,
+        producing.fill_fit,
     ),
     "sample": (
-        events.run_sample,
+        producing.run_sample,
         "Draw synthetic pileup events from a fitted generator.",
         "hgmm.npz -n 10000 -o synthetic.parquet",
-        events.fill_sample,
+        producing.fill_sample,
     ),
     "overlay": (
-        events.run_overlay,
+        producing.run_overlay,
         "Put Poisson(mu) pileup events on each hard event.",
         "llp.parquet hgmm.npz --mu 60 -o llp_mu60.parquet",
-        events.fill_overlay,
+        producing.fill_overlay,
     ),
     "train": (
-        classifiers.run_train,
+        classifying.run_train,
         "Train a classifier; resumes from its last checkpoint.",
         "--data qcd_mu60.parquet llp_mu60.parquet --model mlp -p epochs=20 -o mlp.safetensors",
-        classifiers.fill_train,
+        classifying.fill_train,
     ),
     "evaluate": (
-        classifiers.run_evaluate,
+        classifying.run_evaluate,
         "AUC, accuracy, recall, precision and background rejection of a classifier, with errors.",
         "mlp.safetensors qcd_test.parquet llp_test.parquet",
-        classifiers.fill_evaluate,
+        classifying.fill_evaluate,
     ),
     "export": (
-        classifiers.run_export,
+        classifying.run_export,
         "Write a classifier as ONNX, compare its outputs with torch's, and time it.",
         "mlp.safetensors qcd_mu60.parquet -o mlp.onnx",
-        classifiers.fill_export,
+        classifying.fill_export,
     ),
     "validate": (
-        events.run_validate,
+        producing.run_validate,
         "Compare synthetic with real events: distances and two-sample AUCs, with errors.",
         "real.parquet synthetic.parquet",
-        events.fill_validate,
+        producing.fill_validate,
     ),
     "fidelity": (
         measuring.run_fidelity,
@@ -144,22 +139,22 @@ _COMMANDS = {
         measuring.fill_plan,
     ),
     "run": (
-        analysis.run_analysis,
+        whole_runs.run_analysis,
         "Run the whole analysis of a preset and write results/<preset>.json.",
         "--preset standard",
         add_preset,
     ),
     "book": (
-        analysis.run_book,
+        whole_runs.run_book,
         "Run the analysis and the notebooks of a preset and build the book.",
         "--preset quick",
-        analysis.fill_book,
+        whole_runs.fill_book,
     ),
     "report": (
-        analysis.run_report,
+        whole_runs.run_report,
         "Fill the table of a README from a result file.",
         "README.md --preset standard",
-        analysis.fill_report,
+        whole_runs.fill_report,
     ),
     "benchmark": (
         measuring.run_benchmark,
@@ -168,7 +163,3 @@ _COMMANDS = {
         measuring.fill_benchmark,
     ),
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

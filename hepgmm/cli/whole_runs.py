@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hepgmm.arguments import add_preset
+from hepgmm.cli.arguments import add_preset
 
 
 def run_analysis(options):

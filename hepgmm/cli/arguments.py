@@ -1,13 +1,25 @@
-"""Arguments of the command line: a bad one ends in one line, before any work is done."""
+"""Arguments and output of commands: a bad argument ends in one line, before any work is done."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-__all__ = ["Parser", "add_output", "add_preset", "add_seed", "count", "output_file"]
+from hepgmm.io.atomic import write_json
+
+__all__ = [
+    "Parser",
+    "add_output",
+    "add_preset",
+    "add_seed",
+    "count",
+    "naming",
+    "output_file",
+    "show",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -125,3 +137,27 @@ def add_preset(command: argparse.ArgumentParser, *, default: str = "quick") -> N
         default=default,
         help=f"quick, standard, paper, or a YAML file (default {default})",
     )
+
+
+def show(table, path=None):
+    """Print a flat table of figures, one a line, with their floors; write it to a path, if any."""
+    from hepgmm.statistics import format_measurement
+
+    rows = [(name, format_measurement(figure)) for name, figure in table.items()]
+    if all(isinstance(figure, dict) and "floor" in figure for figure in table.values()):
+        floors = [f"{figure['floor']:.4g}" for figure in table.values()]
+        rows = [("", "value", "floor"), *((*row, x) for row, x in zip(rows, floors, strict=True))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    if path:
+        write_json(path, table)
+
+
+@contextmanager
+def naming(*paths):
+    """Put the files that the events are from before an error about the events."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{', '.join(map(str, paths))}: {error}") from error

@@ -1,1 +1,0 @@
-"""The commands of ``hepgmm``, each a thin face of one function."""
