@@ -301,7 +301,8 @@ class Analysis(StageCache):
                     options["training"]["fresh"] = self.fresh_pileup()
             rung, start = make_classifier(name, **options), time.perf_counter()
             parts = samples["train"], samples["validation"]
-            rung.fit(*parts, seed=self._seed(name + variant), progress=self.progress)
+            entropy = np.random.SeedSequence([self.parameters["seed"], number])
+            rung.fit(*parts, seed=int(entropy.generate_state(1)[0]), progress=self.progress)
             seconds = time.perf_counter() - start
             if type(getattr(rung, "model", None)) in ARCHITECTURES.values():
                 save_model(path, rung.model)
