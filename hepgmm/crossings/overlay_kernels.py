@@ -19,6 +19,12 @@ HARD, RECONSTRUCTED = 1, 2
 _wrap = njit(wrap)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def turned(phi, rotation):
+    """An azimuth after a rotation; what is not turned stays as it is, to the last bit."""
+    return _wrap(phi + rotation) if rotation != 0.0 else phi
+
+
 @njit(nogil=True, cache=True)
 def zero_of_dz(reference, vertex, pt, eta, d0, dz, offsets, collision, z):
     """What is taken from z of a crossing's collisions, and from dz of its tracks after that."""
@@ -43,7 +49,7 @@ def write_tracks(out, columns, offsets, starts, collision, rotation, z, referenc
             shift = z[j] - zero
             for t in range(offsets[collision[j]], offsets[collision[j] + 1]):
                 out[0, n], out[1, n], out[3, n] = pt[t], eta[t], d0[t]
-                out[2, n], out[4, n] = _wrap(phi[t] + rotation[j]), dz[t] + shift - found
+                out[2, n], out[4, n] = turned(phi[t], rotation[j]), dz[t] + shift - found
                 n += 1
 
 
@@ -90,7 +96,7 @@ def select_tracks(
             tracks[i, row] = t
             X[i, row, 0], X[i, row, 5] = pt[t] / total, pt[t]
             X[i, row, 1], X[i, row, 3] = eta[t], d0[t]
-            X[i, row, 2], X[i, row, 4] = _wrap(phi[t] + rotation[j]), dz[t] + (z[j] - zero) - found
+            X[i, row, 2], X[i, row, 4] = turned(phi[t], rotation[j]), dz[t] + (z[j] - zero) - found
 
 
 @njit(nogil=True, cache=True)
