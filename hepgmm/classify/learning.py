@@ -74,7 +74,7 @@ def train(
     ``best.safetensors``, ``history.parquet`` and ``last.ckpt``; when the same call finds them
     there, it goes on after the last finished epoch, and the result is the same to the last bit as
     without interruption (on one machine): shuffling depends on (seed, epoch), dropout on (seed,
-    step). The loop is :func:`hepgmm.training.fit`.
+    step). The loop is ``hepgmm.training.fit``.
 
     Parameters
     ----------

@@ -163,8 +163,8 @@ def test_a_network_scores_other_test_events_without_another_training(cache):
             load_model(variant.path("deepsets")), parts["test"].X, parts["test"].mask
         )
         np.testing.assert_allclose(scores, expected, atol=1e-6)
-    assert len(list(cache.glob("deepsets-*.safetensors"))) == 1
-    assert len(list(cache.glob("scores-deepsets-*.npz"))) == 2
+    assert len(list((cache / "cache").glob("deepsets-*.safetensors"))) == 1
+    assert len(list((cache / "cache").glob("scores-deepsets-*.npz"))) == 2
 
 
 def test_without_changes_it_is_the_analysis_and_shares_its_trainings(cache):
